@@ -1,0 +1,71 @@
+# Every target sets up what it needs (.venv, by requirements/venv.sh) and does so once.
+# The recipes run programs of .venv by path: nothing has to be activated.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+bin := .venv/bin
+setup := .venv/stamp
+overlay := .tools/samples
+# More arguments for pytest or for make lock: make test ARGS='-k grammar', make lock ARGS=--upgrade
+ARGS ?=
+
+.PHONY: help
+help: ## Show the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: setup
+setup: $(setup) ## Make or update .venv (the targets below do it themselves)
+
+.PHONY: demo
+demo: $(setup) ## Pack and verify every model in samples/, results in out/demo/
+	@$(bin)/python samples/demo.py
+
+.PHONY: test
+test: $(setup) ## Run the unit tests and the tests on the real engine
+	@$(bin)/pytest $(ARGS)
+
+.PHONY: test-container
+test-container: $(setup) ## Build the container and test it (needs a Docker engine)
+	@docker info >/dev/null 2>&1 || { echo 'no Docker engine answers: start one, then run again' >&2; exit 1; }
+	@$(bin)/pytest tests/container $(ARGS)
+
+.PHONY: lint
+lint: $(setup) ## Check format, style and types
+	@$(bin)/ruff format --check
+	@$(bin)/ruff check
+	@$(bin)/mypy
+
+.PHONY: format
+format: $(setup) ## Format the code, and mend what ruff can mend
+	@$(bin)/ruff check --fix-only --quiet
+	@$(bin)/ruff format
+
+.PHONY: samples
+samples: $(setup) $(overlay)/stamp ## Make the models and data of samples/ anew (same bytes)
+	@PYTHONPATH=$(overlay) $(bin)/python samples/make.py
+
+.PHONY: lock
+lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions
+	@uv=$$(requirements/venv.sh uv); compile() { \
+	  "$$uv" pip compile --quiet --generate-hashes --no-annotate --python-version 3.10 \
+	    --python-platform x86_64-manylinux_2_28 --override requirements/overrides.txt \
+	    --custom-compile-command 'make lock' "requirements/$$1.in" -o "requirements/$$1.txt" \
+	    "$${@:2}" $(ARGS); }; \
+	compile uv; compile run; compile dev; compile samples --no-emit-package numpy
+
+.PHONY: clean
+clean: ## Remove what the targets made, .venv and .tools included
+	rm -rf .venv .tools out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is the last thing written, so that a set-up that was stopped is done again.
+$(setup): requirements/venv.sh requirements/dev.txt pyproject.toml .python-version
+	@requirements/venv.sh
+
+$(overlay)/stamp: requirements/samples.txt $(setup)
+	@uv=$$(requirements/venv.sh uv); rm -rf $(overlay); \
+	"$$uv" pip install --quiet --python .venv --target $(overlay) --require-hashes --no-deps \
+	  -r requirements/samples.txt
+	@touch $@

@@ -1,0 +1,10 @@
+"""The container's entry point. Isolated mode puts no script's folder on the module path."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from megdump_ci.action.main import main
+
+    sys.exit(main(os.environ))

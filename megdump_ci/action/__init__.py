@@ -1,0 +1,1 @@
+"""The door of the container action: the only room that knows GitHub."""

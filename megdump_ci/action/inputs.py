@@ -1,0 +1,143 @@
+"""The inputs of the action: the environment to :class:`~megdump_ci.options.PackOptions`.
+
+The runner gives the input ``max-err`` as ``INPUT_MAX-ERR``; some that stand in for it write an
+underscore for the dash. An empty value means the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from megdump_ci.errors import InputError, Problem
+from megdump_ci.options import OptionSpec, PackOptions, specs
+
+DEFAULTS: dict[str, Any] = {"output_strip_info": True, "report": "megdump-ci-report"}
+"""Where the action's default is not the command's: a job wants the files, a shell does not."""
+
+_PREFIX = "INPUT_"
+_BOOLEANS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+# An input that cannot be read stands as its default while the others are checked, but for this
+# one: without it each layout that is asked for would be called wrong too.
+_STAND_INS: dict[str, Any] = {"optimize_for_inference": True}
+
+
+def action_specs() -> list[OptionSpec]:
+    """The options that are inputs of the action, in their order."""
+    return [spec for spec in specs(PackOptions) if spec.in_action]
+
+
+def default_of(spec: OptionSpec) -> Any:
+    """The action's default of an option; empty for a required one."""
+    if spec.required:
+        return () if spec.many else spec.kind()
+    return DEFAULTS.get(spec.field, spec.default)
+
+
+def read(environ: Mapping[str, str]) -> PackOptions:
+    """Read the inputs; :class:`InputError` with everything that is wrong with them."""
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for spec in action_specs():
+        try:
+            values[spec.field] = _value(spec, _text(environ, spec))
+        except InputError as error:
+            problems += error.problems
+            values[spec.field] = _STAND_INS.get(spec.field, default_of(spec))
+    options = PackOptions(**values)
+    problems += options.problems()
+    if problems:
+        raise InputError(problems)
+    return options
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """A warning for each input that the action does not have."""
+    known = {name: spec.name for spec in action_specs() for name in _names(spec)}
+    names = sorted(set(known.values()))
+    found = []
+    for variable in sorted(environ):
+        if variable.startswith(_PREFIX) and variable not in known:
+            name = variable[len(_PREFIX) :].lower()
+            near = difflib.get_close_matches(name.replace("_", "-"), names, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "it has no effect"
+            found.append(f"there is no input '{name}': {hint}")
+    return found
+
+
+def _names(spec: OptionSpec) -> tuple[str, str]:
+    name = spec.name.upper()
+    return _PREFIX + name, _PREFIX + name.replace("-", "_")
+
+
+def _text(environ: Mapping[str, str], spec: OptionSpec) -> str:
+    given = dict.fromkeys(environ.get(name, "").strip() for name in _names(spec))
+    found = [text for text in given if text]
+    if len(found) > 1:
+        dashed, underscored = _names(spec)
+        raise InputError(
+            f"input {spec.name} is given twice: {dashed} is '{found[0]}' and {underscored} is"
+            f" '{found[1]}'",
+            f"keep {dashed}",
+        )
+    text = found[0] if found else ""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"input {spec.name} is not UTF-8", "give file names and text in UTF-8"
+        ) from error
+    return text
+
+
+def _value(spec: OptionSpec, text: str) -> Any:
+    if not text:
+        return default_of(spec)
+    if spec.many:
+        lines = (line.strip() for line in text.splitlines())
+        return tuple(_one(spec, line) for line in lines if line)
+    return _one(spec, text)
+
+
+def _one(spec: OptionSpec, text: str) -> Any:
+    if spec.kind is bool:
+        return _boolean(spec.name, text)
+    if spec.kind is int:
+        return _integer(spec.name, text)
+    if spec.kind is float:
+        return _float(spec.name, text)
+    return text
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in _BOOLEANS:
+        raise InputError(f"input {name} is '{text}', which is no boolean", "write true or false")
+    return _BOOLEANS[text]
+
+
+def _integer(name: str, text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise InputError(
+            f"input {name} is '{text}', which is no whole number", "write digits, such as 1"
+        )
+    return int(text)
+
+
+def _float(name: str, text: str) -> float:
+    try:
+        # float() itself also takes 1_0 and the digits of other scripts.
+        if text.isascii() and "_" not in text:
+            return float(text)
+    except ValueError:
+        pass
+    raise InputError(f"input {name} is '{text}', which is no number", "write one, such as 1e-4")

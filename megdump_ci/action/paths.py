@@ -1,0 +1,89 @@
+"""Paths of the runner's machine and paths in the container."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from megdump_ci.errors import InputError, Problem
+from megdump_ci.options import PackOptions
+
+_TEMP = "/github/runner_temp"
+_MOUNTED = ("/github/workspace", _TEMP)
+_WRITTEN = ("output", "deploy_output", "report")
+
+
+def workspace(environ: Mapping[str, str]) -> Path:
+    """The folder that the user's paths are relative to."""
+    given = environ.get("GITHUB_WORKSPACE", "")
+    return Path(given if given and os.path.isdir(given) else os.curdir).resolve()
+
+
+def localised(options: PackOptions, environ: Mapping[str, str]) -> PackOptions:
+    """The options with the runner's paths put into the container's.
+
+    The runner translates an input only if the whole value begins with its path: not the second
+    line of ``data``, nor ``name:path``. ``RUNNER_WORKSPACE`` is the one variable that still holds
+    a path of the machine: that of the folder above the workspace.
+
+    Raises :class:`InputError` for a path to write to that would be lost with the container.
+    """
+    moves = _moves(environ)
+    options = dataclasses.replace(
+        options,
+        model=_moved(options.model, moves),
+        data=tuple(_moved(item, moves) for item in options.data),
+        output=_moved(options.output, moves),
+        deploy_output=_moved(options.deploy_output, moves),
+        report=_moved(options.report, moves),
+    )
+    problems = _lost(options, environ)
+    if problems:
+        raise InputError(problems)
+    return options
+
+
+def shown(path: str, root: Path) -> str:
+    """``path`` as the next steps of the job can use it: relative to the workspace ``root``."""
+    whole = Path(os.path.abspath(root / path))
+    return str(whole.relative_to(root)) if whole.is_relative_to(root) else path
+
+
+def _moves(environ: Mapping[str, str]) -> dict[str, str]:
+    above = environ.get("RUNNER_WORKSPACE", "")
+    repository = environ.get("GITHUB_REPOSITORY", "").rpartition("/")[2]
+    target = environ.get("GITHUB_WORKSPACE", "")
+    if not (above and repository and target):
+        return {}
+    return {f"{above}/{repository}": target, f"{os.path.dirname(above)}/_temp": _TEMP}
+
+
+def _moved(text: str, moves: Mapping[str, str]) -> str:
+    for source, target in moves.items():
+        # Only where a path begins, and only whole names.
+        pattern = rf"(?<![\w./-]){re.escape(source)}(?=/|;|$)"
+        text = re.sub(pattern, lambda _, target=target: target, text)  # type: ignore[misc]
+    return text
+
+
+def _lost(options: PackOptions, environ: Mapping[str, str]) -> list[Problem]:
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return []
+    root = workspace(environ)
+    kept = [root, *(Path(folder) for folder in _MOUNTED)]
+    found = []
+    for name in _WRITTEN:
+        path = getattr(options, name)
+        target = Path(os.path.realpath(root / path))
+        if path and not any(target.is_relative_to(folder) for folder in kept):
+            found.append(
+                Problem(
+                    f"{name.replace('_', '-')} is {path}, which is not in the workspace and would"
+                    " be lost with the container",
+                    "give a path relative to the workspace",
+                )
+            )
+    return found

@@ -1,0 +1,136 @@
+"""The command line: one of the two doors to :func:`megdump_ci.pipeline.run`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from megdump_ci import __version__
+from megdump_ci.errors import ExitStatus
+from megdump_ci.options import CommonOptions, Options, OptionSpec, PackOptions, VerifyOptions, specs
+
+_COMMANDS: dict[str, tuple[type[PackOptions] | type[VerifyOptions], str]] = {
+    "pack": (PackOptions, "pack a dumped model with testcases, and verify the packed file"),
+    "verify": (VerifyOptions, "check every testcase of a packed file"),
+}
+
+_GROUPS = {
+    "input": "what to work on",
+    "data": "testcase data",
+    "check": "what passes",
+    "optimise": "optimisation",
+    "output": "what is written",
+    "run": "how it runs",
+}
+
+_MISSPELT = {"--enalbe-hwcd4": "--enable-hwcd4"}
+"""Spellings of MegEngine's documentation that do not exist."""
+
+_EPILOG = (
+    "exit status: 0 passed, 1 a comparison failed, 2 wrong input (or stopped), 3 the engine failed,"
+    " 4 a fault of megdump-ci"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    # Not before the options are right: rich takes longer to load than a usage error may.
+    from megdump_ci.present import console
+
+    return console.run(options)
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Options from a command line; exits with a message for a wrong one."""
+    parser = _Parser(
+        prog="megdump-ci",
+        description="Pack a MegEngine model with testcases, verify the packed file, report.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    commands = _add_commands(parser)
+    found, unknown = parser.parse_known_args(_corrected(argv))
+    values = vars(found)
+    name = values.pop("command")
+    if unknown:
+        commands[name].reject(unknown)
+    if "data" in values:
+        values["data"] = tuple(values["data"])
+    return _COMMANDS[name][0](**values)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command line in the words of this program."""
+
+    def error(self, message: str, hints: Sequence[str] = ()) -> NoReturn:
+        lines = [f"{self.prog}: {message}", *hints, f"'{self.prog} --help' lists the options"]
+        self.exit(ExitStatus.INPUT, "\n  ".join(lines) + "\n")
+
+    def reject(self, unknown: Sequence[str]) -> NoReturn:
+        """Exit for words that are no options, with those that were meant."""
+        known = [name for action in self._actions for name in action.option_strings]
+        meant = [difflib.get_close_matches(word.split("=")[0], known, n=1) for word in unknown]
+        self.error(
+            f"unrecognized arguments: {' '.join(unknown)}",
+            [f"did you mean {name}?" for names in meant for name in names],
+        )
+
+
+def _add_commands(parser: _Parser) -> dict[str, _Parser]:
+    parser.add_argument("--version", action="version", version=f"megdump-ci {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    added = {}
+    for name, (kind, help) in _COMMANDS.items():
+        added[name] = commands.add_parser(
+            name, help=help, description=help, epilog=_EPILOG, allow_abbrev=False
+        )
+        _add_options(added[name], kind)
+    return added
+
+
+def _add_options(parser: argparse.ArgumentParser, kind: type[CommonOptions]) -> None:
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for spec in specs(kind):
+        if spec.group not in groups:
+            groups[spec.group] = parser.add_argument_group(_GROUPS[spec.group])
+        _add_option(groups[spec.group], spec)
+
+
+def _add_option(group: argparse._ArgumentGroup, spec: OptionSpec) -> None:
+    help = spec.help.replace("%", "%%")
+    if spec.positional:
+        group.add_argument(spec.field, metavar=spec.metavar, help=help)
+        return
+    flags = [spec.short, f"--{spec.name}"] if spec.short else [f"--{spec.name}"]
+    if spec.kind is bool:
+        group.add_argument(*flags, action="store_true", dest=spec.field, help=help)
+        return
+    if spec.default not in (None, ""):
+        help += f" (default: {spec.default:g})" if spec.kind is not str else ""
+    group.add_argument(
+        *flags,
+        dest=spec.field,
+        type=spec.kind,
+        action="append" if spec.many else "store",
+        required=spec.required,
+        default=spec.default,
+        metavar=spec.metavar or None,
+        choices=spec.choices or None,
+        help=help,
+    )
+
+
+def _corrected(argv: Sequence[str]) -> list[str]:
+    """``argv`` with known misspellings put right, each with a note."""
+    words = []
+    for word in argv:
+        if word in _MISSPELT:
+            sys.stderr.write(f"megdump-ci: note: {word} is taken for {_MISSPELT[word]}\n")
+        words.append(_MISSPELT.get(word, word))
+    return words

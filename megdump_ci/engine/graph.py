@@ -1,0 +1,409 @@
+"""MegEngine's graph layer, wrapped once: loading, optimising, asserting, dumping, running.
+
+Built on what MegEngine 1.13.0 has below its public interface
+(``megengine/core/tensor/megbrain_graph.py``, ``imperative/python/src/graph_rt.cpp``), because the
+public ``megengine.utils.network.Network`` unpickles metadata from the model file and cannot
+optimise in 1.13.0.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import megengine
+import numpy as np
+import numpy.typing as npt
+
+# The bindings that Network is itself built on; megengine offers nothing public at this level.
+from megengine.core import _imperative_rt as rt
+from megengine.core.ops import builtin
+from megengine.core.tensor import dtype as mge_dtype
+from megengine.core.tensor import megbrain_graph as mgb
+from megengine.utils import comp_graph_tools as tools
+
+from megdump_ci import report
+from megdump_ci.errors import EngineError, InputError
+from megdump_ci.packed import EXPECT_SUFFIX
+from megdump_ci.testcase.values import InputType
+
+Var = Any
+"""A ``VarNode`` of the engine."""
+Array = npt.NDArray[np.generic]
+
+DEVICE = "xpux"
+"""The logical device that dumped graphs live on; tensors must be made for it."""
+
+ASSERT_SUFFIX = ":assert"
+"""The operator that compares output ``NAME`` is an output of the packed graph of this name."""
+
+_FORMATS = {"fbs": "FBS", "fbs_v2": "FBS_V2"}
+_CONSTANTS = (
+    "ImmutableTensor",
+    "SharedDeviceTensor",
+    "SharedDeviceTensorWithFormat",
+    "MultipleDeviceTensorHolder",
+    "MultipleDeviceTensorWithFormatHolder",
+)
+# Width and offset of the values of the quantised types that do not fill their storage type.
+_LOW_BIT = {"QuantizedS4": (-8, 7), "Quantized4Asymm": (0, 15), "QuantizedS1": (-1, 1)}
+_FLOAT32 = np.dtype(np.float32)
+_FEEDABLE = ("float32", "float16", "int8", "uint8", "int16", "uint16", "int32", "bool")
+
+
+def versions() -> report.Engine:
+    """The engine and the packages it computes with."""
+    import cv2
+
+    return report.Engine(
+        version=megengine.__version__, numpy=np.__version__, opencv=cv2.__version__
+    )
+
+
+class EngineRefused(EngineError):
+    """MegEngine raised: its message, without the native backtrace."""
+
+    def __init__(self, doing: str, error: BaseException, hint: str = "") -> None:
+        text = str(error).split("\nbacktrace:")[0].strip() or type(error).__name__
+        super().__init__(f"MegEngine failed {doing}: {text}", hint)
+
+
+@dataclass(frozen=True)
+class LoadedGraph:
+    """A graph in memory. ``inputs`` are sorted by name, as ``load_and_run`` sorts them."""
+
+    graph: Any
+    inputs: dict[str, Var]
+    outputs: list[Var]
+    metadata: Any
+
+
+def load(content: bytes, what: str) -> LoadedGraph:
+    """Load a serialised graph; :class:`EngineRefused` if the engine cannot."""
+    try:
+        loaded = mgb.load_graph(io.BytesIO(content))
+    except RuntimeError as error:
+        hint = "the file is damaged, or holds operators that MegEngine 1.13 does not have"
+        raise EngineRefused(f"loading {what}", error, hint) from None
+    # load_graph names each input's var after the input; its operator gets a made-up name.
+    found = {var.name: var for var in tools.get_dep_vars(loaded.output_vars_list, _INPUT)}
+    inputs = dict(sorted(found.items(), key=lambda item: item[0].encode()))
+    return LoadedGraph(loaded.graph, inputs, loaded.output_vars_list, loaded.metadata)
+
+
+_INPUT = "Host2DeviceCopy"
+
+
+def keep_input_names(loaded: LoadedGraph) -> None:
+    """Let a dump write the inputs under the names they were loaded with.
+
+    A dump stores an input under the name of its operator, which loading has lost.
+    """
+    for name, var in loaded.inputs.items():
+        var.owner.name = name
+
+
+def optimize(outputs: Sequence[Var], passes: Sequence[str]) -> list[Var]:
+    """Apply ``optimize_for_inference`` with the given ``enable_...`` passes."""
+    try:
+        # 1.13.0 returns the vars and the options packed in an int.
+        optimized, _ = mgb.optimize_for_inference(list(outputs), **dict.fromkeys(passes, True))
+    except RuntimeError as error:
+        asked = ", ".join(passes) or "no extra passes"
+        raise EngineRefused(
+            f"optimising the graph ({asked})", error, "leave out a pass to see which one it is"
+        ) from None
+    return list(optimized)
+
+
+def add_assertions(
+    graph: Any,
+    outputs: Sequence[Var],
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    maxerr: float,
+    verbose: bool,
+) -> list[Var]:
+    """An AssertEqual operator for each output, in float32, against an input ``NAME:expect``.
+
+    ``shapes`` are those that the expecting inputs declare. Call it after optimising, or float16
+    passes would have the comparison done in float16 too.
+    """
+    asserted = []
+    for var, name, shape in zip(outputs, names, shapes, strict=True):
+        expected = rt.make_h2d(
+            graph, rt.CompNode(DEVICE), _FLOAT32, list(shape), name + EXPECT_SUFFIX
+        )
+        check = builtin.AssertEqual(maxerr=maxerr, verbose=verbose)
+        (result,) = mgb.apply_normal_varnode(check, expected, _as_float32(var))
+        result.name = name + ASSERT_SUFFIX
+        asserted.append(result)
+    return asserted
+
+
+def real_values(var: Var) -> Var:
+    """The var, or what its quantised values stand for in float32."""
+    return _as_float32(var) if mge_dtype.is_quantize(var.dtype) else var
+
+
+def _as_float32(var: Var) -> Var:
+    if var.dtype == _FLOAT32 and not mge_dtype.is_quantize(var.dtype):
+        return var
+    (converted,) = mgb.apply_normal_varnode(builtin.TypeCvt(_FLOAT32), var)
+    return converted
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """An AssertEqual operator of a packed graph and the vars around it."""
+
+    name: str
+    """The output it is about."""
+    expect: str
+    """The input that holds the expected value."""
+    result: Var
+    expected: Var
+    computed: Var
+    error: Var
+
+    def is_about(self, var: Var) -> bool:
+        """Whether it compares ``var``, converted to float32 or as it is."""
+        own = {self.computed.id}
+        if self.computed.owner.type == "TypeCvt":
+            own.add(self.computed.owner.inputs[0].id)
+        return var.id in own
+
+
+def split_outputs(loaded: LoadedGraph) -> tuple[list[Var], list[Assertion]]:
+    """A packed graph's plain outputs, and its assertions."""
+    plain, assertions = [], []
+    for var in loaded.outputs:
+        if var.owner.type == "AssertEqual":
+            assertions.append(_assertion(var))
+        else:
+            plain.append(var)
+    return plain, assertions
+
+
+def _assertion(var: Var) -> Assertion:
+    # AssertEqual's inputs: expected, computed, error (src/opr/impl/utility.cpp).
+    expected, computed, error = var.owner.inputs
+    # Float16 passes of older tools leave a conversion between the input and the operator.
+    sources = [source.name for source in tools.get_dep_vars(expected, _INPUT)]
+    expect = next((name for name in sources if name.endswith(EXPECT_SUFFIX)), "")
+    if not expect:
+        raise InputError(
+            f"assertion {var.name} does not compare with an input named NAME{EXPECT_SUFFIX}",
+            "the file was not packed by a tool that megdump-ci knows: pack the model again",
+        )
+    return Assertion(
+        name=expect.removesuffix(EXPECT_SUFFIX),
+        expect=expect,
+        result=var,
+        expected=expected,
+        computed=computed,
+        error=error,
+    )
+
+
+def tolerance(graph: Any, assertion: Assertion) -> float:
+    """The ``maxerr`` of an assertion: the largest error that its operator lets pass.
+
+    The engine does not tell the parameter, so the operator itself is asked: expecting ``x`` where
+    0 is computed has the error ``x``, and halving the range of possible ``x`` finds the border.
+    """
+    dtype = np.dtype(assertion.expected.dtype)
+    # Floats from 0 to infinity are ordered as their bit patterns are.
+    bits = np.dtype(f"u{dtype.itemsize}") if dtype.kind == "f" else dtype
+    top = np.array(np.inf, dtype).view(bits) if dtype.kind == "f" else np.iinfo(dtype).max
+    sources = {
+        name: mgb.InputNode(
+            device=DEVICE, dtype=dtype, shape=(1,), graph=graph, use_static_shape=True
+        )
+        for name in ("expected", "computed")
+    }
+    swap = {getattr(assertion, name): node.outputs[0] for name, node in sources.items()}
+    function = graph.compile(tools.replace_vars([assertion.result], swap))
+    low, high = 0, int(top) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        sources["expected"].set_value(to_device(np.array([middle], bits).view(dtype), dtype))
+        sources["computed"].set_value(to_device(np.zeros(1, dtype), dtype))
+        if raised(function):
+            high = middle
+        else:
+            low = middle
+    return float(np.array([low], bits).view(dtype)[0])
+
+
+def raised(function: Any) -> bool:
+    """Run a compiled function; whether an assertion in it failed."""
+    try:
+        function.execute()
+        function.wait()
+    except RuntimeError as error:
+        if not is_assertion_failure(error):
+            raise
+        return True
+    return False
+
+
+def is_assertion_failure(error: RuntimeError) -> bool:
+    """Whether the engine raised because AssertEqual found a difference."""
+    return str(error).startswith("Unequal value")
+
+
+def dump(
+    outputs: Sequence[Var], format: str, *, keep_names: bool, metadata: Any = None
+) -> tuple[bytes, int]:
+    """Serialise a graph; its bytes and the engine's content hash (0 in FBS_V2)."""
+    try:
+        content, info = mgb.dump_graph(
+            list(outputs),
+            keep_var_name=2 if keep_names else 0,
+            keep_param_name=keep_names,
+            metadata=metadata,
+            dump_format=_FORMATS[format],
+        )
+    except RuntimeError as error:
+        raise EngineRefused(f"writing the graph as {format}", error) from None
+    return content, int(info.content_hash)
+
+
+def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
+    """A testcase graph: one SharedDeviceTensor for each array and engine dtype, in order."""
+    graph = mgb.Graph()
+    outputs = [graph.make_const(to_device(value, dtype)) for value, dtype in values]
+    content, _ = mgb.dump_graph(outputs, dump_format=_FORMATS[format])
+    return bytes(content)
+
+
+def read_constants(content: bytes, what: str) -> list[Array]:
+    """The arrays in a testcase graph, in order."""
+    loaded = load(content, what)
+    return Function(loaded.graph, loaded.outputs, {}, {}).run({})
+
+
+def strip_info(outputs: Sequence[Var]) -> dict[str, list[str]]:
+    """``opr_types``, ``dtypes`` and ``elemwise_modes`` of a graph, each sorted."""
+    info: dict[str, list[str]] = json.loads(rt.get_info_for_strip(list(outputs)))
+    return info
+
+
+def to_device(value: Array, dtype: Any) -> Any:
+    """A device tensor of an engine dtype; ``value`` holds its stored form."""
+    stored = np.ascontiguousarray(value)
+    if stored.dtype != dtype or mge_dtype.is_quantize(dtype):
+        # Same bytes; the quantised dtypes are numpy dtypes with scale and zero point attached.
+        stored = stored.view(dtype)
+    return megengine.tensor(stored, dtype=dtype, device=DEVICE)._dev_tensor()
+
+
+class Function:
+    """A graph compiled for inputs of given shapes, to be run again and again.
+
+    Inputs are given static shapes, as the device's runtime does: layout passes need them, and
+    memory is planned once. ``effects`` are vars that are computed but not returned: assertions.
+    """
+
+    def __init__(
+        self,
+        graph: Any,
+        outputs: Sequence[Var],
+        inputs: Mapping[str, Var],
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        effects: Sequence[Var] = (),
+    ) -> None:
+        self._dtypes = {name: var.dtype for name, var in inputs.items()}
+        self._feeds = {
+            name: mgb.InputNode(
+                device=DEVICE,
+                dtype=var.dtype,
+                shape=shapes[name],
+                graph=graph,
+                use_static_shape=True,
+            )
+            for name, var in inputs.items()
+        }
+        replaced = list(outputs) + list(effects)
+        if inputs:
+            swap = {var: self._feeds[name].outputs[0] for name, var in inputs.items()}
+            replaced = tools.replace_vars(replaced, swap)
+        self._results = [mgb.OutputNode(var) for var in replaced[: len(outputs)]]
+        ends = [node.outputs[0] for node in self._results] + replaced[len(outputs) :]
+        self._function = graph.compile(ends)
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs for ``feeds``; RuntimeError of the engine, an assertion's included."""
+        for name, node in self._feeds.items():
+            node.set_value(to_device(feeds[name], self._dtypes[name]))
+        self._function.execute()
+        self._function.wait()
+        return self.values()
+
+    def values(self) -> list[Array]:
+        """The outputs of the last run, also of one that an assertion ended."""
+        return [node.get_value().numpy() for node in self._results]
+
+
+def input_type(name: str, var: Var) -> InputType:
+    """What may be fed to an input; :class:`InputError` for a dtype that cannot be fed."""
+    dtype, label = np.dtype(var.dtype), dtype_label(var.dtype)
+    if dtype.name not in _FEEDABLE:
+        raise InputError(
+            f"input {name} has dtype {label}, which testcases cannot hold",
+            f"convert inside the model; testcases can hold {', '.join(_FEEDABLE)} and the"
+            " quantised types",
+        )
+    low, high = _LOW_BIT.get(label.split("(")[0], (None, None))
+    return InputType(
+        name=name,
+        shape=tuple(var.shape) if var.shape else None,
+        dtype=np.dtype(dtype.str),
+        label=label,
+        low=low,
+        high=high,
+    )
+
+
+def dtype_label(dtype: Any) -> str:
+    """``float32``, or ``QuantizedS8(scale=0.5)``."""
+    dtype = np.dtype(dtype)
+    if not mge_dtype.is_quantize(dtype):
+        return str(dtype.name)
+    facts = dict(dtype.metadata["mgb_dtype"])
+    name = facts.pop("name")
+    return f"{name}({', '.join(f'{key}={value:g}' for key, value in facts.items())})"
+
+
+def tensor_facts(name: str, var: Var) -> report.Tensor:
+    """Name, dtype and (if the graph fixes it) shape of a var."""
+    return report.Tensor(
+        name=name,
+        dtype=dtype_label(var.dtype),
+        shape=[int(size) for size in var.shape] if var.shape is not None else None,
+    )
+
+
+def count_operators(outputs: Sequence[Var]) -> dict[str, int]:
+    """How many operators of each type a graph has."""
+    sequence = tools.get_oprs_seq(list(outputs), prune_immtensor=False)
+    return dict(sorted(Counter(str(operator.type) for operator in sequence).items()))
+
+
+def count_parameters(outputs: Sequence[Var]) -> tuple[int, int]:
+    """Elements and bytes of a graph's constant tensors together."""
+    elements = size = 0
+    for operator in tools.get_oprs_seq(list(outputs), prune_immtensor=False):
+        if operator.type in _CONSTANTS:
+            for var in operator.outputs:
+                count = int(np.prod(var.shape or ()))
+                elements += count
+                size += count * np.dtype(var.dtype).itemsize
+    return elements, size

@@ -1,0 +1,340 @@
+"""The packing worker: reference results from the input model, and the packed file."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from megdump_ci import packed, report
+from megdump_ci.engine import graph, spool
+from megdump_ci.errors import InputError, Problem
+from megdump_ci.protocol import (
+    AllWritten,
+    FromWorker,
+    GraphWritten,
+    ModelLoaded,
+    PackJob,
+    TestcaseWritten,
+)
+from megdump_ci.testcase import values
+from megdump_ci.testcase.spec import TestcaseSpec
+
+Array = npt.NDArray[np.generic]
+Feeds = dict[str, Array]
+
+_MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class Model:
+    """The input model: its bytes, the graph they hold, and what may be fed to it."""
+
+    path: str
+    content: bytes
+    format: str
+    loaded: graph.LoadedGraph
+    types: tuple[values.InputType, ...]
+    outputs: tuple[str, ...]
+
+
+def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], None]) -> None:
+    """Do a :class:`PackJob`; ``wait`` returns when one more testcase may be written."""
+    model = read_model(job.model)
+    emit(ModelLoaded(facts(job.model, model.content, model.format, model.loaded)))
+    _check_names(model)
+    specs = [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
+    settings = values.DataSettings(
+        repeat=job.repeat,
+        resize_input=job.resize_input,
+        input_transform=job.input_transform,
+        seed=job.seed,
+    )
+    problems = values.check(specs, model.types, settings)
+    if problems:
+        raise InputError(problems)
+    reference = Reference(model)
+    cases = (
+        Case(spec, feeds, [] if job.no_assert else reference.run(spec, feeds))
+        for spec, feeds in _loaded(specs, model, settings)
+    )
+    first = next(cases)
+    graph_written = _write_graph(job, model, [tuple(value.shape) for value in first.results])
+    emit(graph_written)
+    with open(job.packed, "ab") as file:
+        for index, case in enumerate(itertools.chain([first], cases)):
+            wait()
+            emit(_write_testcase(job, model, file, index, case))
+        file.flush()
+        os.fsync(file.fileno())
+        emit(AllWritten(len(specs), file.tell()))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One testcase: what is fed, by input name, and what the model makes of it, in order."""
+
+    spec: TestcaseSpec
+    feeds: Feeds
+    results: list[Array]
+
+
+def _loaded(
+    specs: Sequence[TestcaseSpec], model: Model, settings: values.DataSettings
+) -> Iterator[tuple[TestcaseSpec, Feeds]]:
+    for index, spec in enumerate(specs):
+        try:
+            feeds = values.load(spec, index, model.types, settings)
+        except InputError as error:
+            raise InputError(
+                [*error.problems, *_more_problems(specs, index + 1, model, settings)]
+            ) from None
+        yield spec, feeds
+
+
+def _more_problems(
+    specs: Sequence[TestcaseSpec], start: int, model: Model, settings: values.DataSettings
+) -> list[Problem]:
+    """What is wrong with the data of the testcases from ``start``, up to a screenful."""
+    found: list[Problem] = []
+    for index in range(start, len(specs)):
+        if len(found) >= _MOST_PROBLEMS:
+            found.append(Problem(f"testcases from {index} on were not looked at"))
+            break
+        try:
+            values.load(specs[index], index, model.types, settings)
+        except InputError as error:
+            found += error.problems
+    return found
+
+
+def read_model(path: str) -> Model:
+    """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done."""
+    try:
+        with open(path, "rb") as file:
+            format = packed.model_format(file, path)
+            file.seek(0)
+            content = file.read()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}", "give the path of a dumped model"
+        ) from None
+    loaded = graph.load(content, path)
+    return Model(
+        path=path,
+        content=content,
+        format=format,
+        loaded=loaded,
+        types=tuple(graph.input_type(name, var) for name, var in loaded.inputs.items()),
+        outputs=tuple(var.name for var in loaded.outputs),
+    )
+
+
+def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> report.Graph:
+    """What the report says of a graph in a file."""
+    elements, size = graph.count_parameters(loaded.outputs)
+    return report.Graph(
+        path=path,
+        size=len(content),
+        digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
+        format=format,
+        inputs=[graph.tensor_facts(name, var) for name, var in loaded.inputs.items()],
+        outputs=[graph.tensor_facts(var.name, var) for var in loaded.outputs],
+        operators=graph.count_operators(loaded.outputs),
+        parameters=elements,
+        parameter_bytes=size,
+    )
+
+
+class Reference:
+    """The input model, run on the feeds of one testcase after the other."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._shapes: dict[str, tuple[int, ...]] | None = None
+        self._function: graph.Function | None = None
+
+    def run(self, spec: TestcaseSpec, feeds: Feeds) -> list[Array]:
+        """The model's outputs, in order.
+
+        Raises :class:`InputError` where the model refuses a shape other than it declares.
+        """
+        try:
+            return self._compiled(feeds).run(feeds)
+        except RuntimeError as error:
+            self._shapes = None
+            raise self._refused(spec, feeds, error) from None
+
+    def _compiled(self, feeds: Feeds) -> graph.Function:
+        shapes = {name: tuple(value.shape) for name, value in feeds.items()}
+        if self._function is None or shapes != self._shapes:
+            loaded = self._model.loaded
+            outputs = [graph.real_values(var) for var in loaded.outputs]
+            self._function = graph.Function(loaded.graph, outputs, loaded.inputs, shapes)
+            self._shapes = shapes
+        return self._function
+
+    def _refused(self, spec: TestcaseSpec, feeds: Feeds, error: RuntimeError) -> Exception:
+        refused = graph.EngineRefused(f"running {self._model.path} on {spec.text!r}", error)
+        unlike = [
+            f"{kind.name} is {feeds[kind.name].shape}, the model declares {kind.shape}"
+            for kind in self._model.types
+            if kind.shape is not None and feeds[kind.name].shape != kind.shape
+        ]
+        if not unlike:
+            return refused
+        return InputError(
+            Problem(
+                f"the model does not take the shape of {spec.text!r}: {'; '.join(unlike)}"
+                f" ({refused.problems[0].message})",
+                "give data of the declared shape, or dump the model for this one"
+                " (--resize-input fits images)",
+                spec.file,
+                spec.line,
+            )
+        )
+
+
+def _check_names(model: Model) -> None:
+    """Names that the packed file could not hold beside each other."""
+    if not model.types:
+        raise InputError(
+            f"{model.path} has no inputs, so there is nothing to feed",
+            "dump it again with its inputs as arguments of the traced function",
+        )
+    clashes = [kind.name for kind in model.types if kind.name.endswith(packed.EXPECT_SUFFIX)]
+    if clashes:
+        raise InputError(
+            f"{model.path} has an input named {clashes[0]}, a name that packed files use for"
+            " expected values",
+            "it was packed before: give the model that it was made from",
+        )
+
+
+def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) -> GraphWritten:
+    """Write header and graph to the packed file, and the deploy model to its own.
+
+    The graph is loaded anew and let go at the end: what optimising leaves in memory would
+    otherwise stay for the whole run.
+    """
+    loaded = graph.load(model.content, model.path)
+    graph.keep_input_names(loaded)
+    outputs = list(loaded.outputs)
+    if job.optimize:
+        outputs = graph.optimize(outputs, job.optimizations)
+    warnings = _restore_names(outputs, model.outputs)
+    format = job.format or model.format
+    deploy = None
+    deploy_hash = 0
+    if job.deploy:
+        content, deploy_hash = graph.dump(
+            outputs, format, keep_names=job.keep_names, metadata=loaded.metadata
+        )
+        Path(job.deploy).write_bytes(content)
+        deploy = facts(job.deploy, content, format, graph.load(content, "the deploy model"))
+        deploy_hash = deploy_hash or hash_of(content)
+    deploy_strip = graph.strip_info(outputs)
+    ends = outputs + _assertions(job, loaded, outputs, model.outputs, shapes)
+    content, content_hash = graph.dump(
+        ends, format, keep_names=job.keep_names, metadata=loaded.metadata
+    )
+    head = packed.header(len(job.specs))
+    with open(job.packed, "wb") as file:
+        file.write(head + content)
+    strip = graph.strip_info(ends)
+    # Testcases are graphs of this one operator; a stripped runtime must be able to load them.
+    strip["opr_types"] = sorted({*strip["opr_types"], "SharedDeviceTensor"})
+    return GraphWritten(
+        offset=len(head),
+        size=len(content),
+        packed=facts(job.packed, content, format, graph.load(content, "the packed graph")),
+        deploy=deploy,
+        strip_info=strip,
+        hash=content_hash or hash_of(content),
+        deploy_strip_info=deploy_strip,
+        deploy_hash=deploy_hash,
+        warnings=warnings,
+    )
+
+
+def _assertions(
+    job: PackJob,
+    loaded: graph.LoadedGraph,
+    outputs: Sequence[graph.Var],
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+) -> list[graph.Var]:
+    if job.no_assert:
+        return []
+    first = [i for i, _ in _distinct(names)]
+    return graph.add_assertions(
+        loaded.graph,
+        [outputs[i] for i in first],
+        [names[i] for i in first],
+        [shapes[i] for i in first],
+        maxerr=job.maxerr,
+        verbose=job.verbose,
+    )
+
+
+def _distinct(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The first place of each name: a model may return the same var twice."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name not in seen:
+            seen.add(name)
+            yield index, name
+
+
+def _restore_names(outputs: Sequence[graph.Var], names: Sequence[str]) -> list[str]:
+    """Give the outputs their names back; warn of those that optimising made one var."""
+    given: dict[int, str] = {}
+    warnings = []
+    for var, name in zip(outputs, names, strict=True):
+        if given.setdefault(var.id, name) != name:
+            warnings.append(
+                f"outputs {given[var.id]} and {name} compute the same and are one in the"
+                f" optimised graph, under the name {given[var.id]}"
+            )
+        elif var.name != name:
+            var.name = name
+    return warnings
+
+
+def _write_testcase(
+    job: PackJob, model: Model, file: BinaryIO, index: int, case: Case
+) -> TestcaseWritten:
+    cells = {name: (case.feeds[name], var.dtype) for name, var in model.loaded.inputs.items()}
+    if case.results:
+        for i, name in _distinct(model.outputs):
+            expected = case.results[i].astype(np.float32)
+            cells[name + packed.EXPECT_SUFFIX] = (expected, expected.dtype)
+    content = graph.dump_constants(
+        [cells[name] for name in sorted(cells, key=str.encode)], job.format or model.format
+    )
+    offset = file.tell()
+    file.write(content)
+    # The verifying process reads what is in the file, not what is still in this one's buffer.
+    file.flush()
+    path = Path(job.scratch, f"testcase-{index}")
+    spool.write(path, [*case.feeds.values(), *case.results])
+    return TestcaseWritten(
+        index=index,
+        offset=offset,
+        size=len(content),
+        spool=str(path),
+        inputs=list(case.feeds),
+        outputs=list(model.outputs) if case.results else [],
+    )
+
+
+def hash_of(content: bytes) -> int:
+    """A 64-bit number that names a graph where the engine gives none (FBS_V2); never 0."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1

@@ -1,0 +1,27 @@
+"""Arrays handed from the packing to the verifying worker, through a file each testcase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.generic]
+
+
+def write(path: Path, arrays: Iterable[Array]) -> None:
+    """Write arrays behind each other, each in ``.npy`` form without its quantisation."""
+    with path.open("wb") as file:
+        for array in arrays:
+            plain = np.ascontiguousarray(array).view(np.dtype(array.dtype.str))
+            np.lib.format.write_array(file, plain, allow_pickle=False)
+
+
+def read(path: Path, count: int) -> list[Array]:
+    """Read ``count`` arrays back and remove the file."""
+    with path.open("rb") as file:
+        arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(count)]
+    path.unlink()
+    return arrays

@@ -1,0 +1,427 @@
+"""Every option, once: its name, type, default and help.
+
+The command line (:mod:`megdump_ci.cli`), the inputs of ``action.yml`` and the tables of the
+README are made from these dataclasses or tested against them. A field's option name is its own
+with dashes, so ``output_strip_info`` is ``--output-strip-info`` on the command line and
+``output-strip-info`` in a workflow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from megdump_ci.errors import InputError, Problem
+
+MODEL_FORMATS = ("fbs", "fbs_v2")
+"""The serialisation formats of MegEngine 1.13; ``fbs_v2`` is what ``trace.dump`` writes."""
+
+LAYOUTS = ("hwcd4", "nchw4", "nchw88", "nchw44", "nchw44_dot", "nchw32", "nchw64", "chwn4")
+"""The tensor layouts a graph can be transformed to; at most one can be asked for."""
+
+SWITCHES = (
+    "io16xc32",
+    "ioc16",
+    "fuse_conv_bias_nonlinearity",
+    "fuse_conv_bias_with_z",
+    "fuse_preprocess",
+)
+"""The other passes of ``optimize_for_inference``; any of them can go together."""
+
+
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    group: str,
+    metavar: str = "",
+    short: str = "",
+    choices: tuple[str, ...] = (),
+    positional: bool = False,
+    in_action: bool = True,
+) -> Any:
+    """A dataclass field that is also an option."""
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help,
+            "group": group,
+            "metavar": metavar,
+            "short": short,
+            "choices": choices,
+            "positional": positional,
+            "in_action": in_action,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class OptionSpec:
+    """One option as the doors (command line, action, documentation) see it."""
+
+    field: str
+    name: str
+    kind: type
+    """``bool``, ``int``, ``float`` or ``str``: the type of one value."""
+    many: bool
+    """Whether it can be given several times (a tuple of ``kind``)."""
+    required: bool
+    default: Any
+    help: str
+    group: str
+    metavar: str
+    short: str
+    choices: tuple[str, ...]
+    positional: bool
+    in_action: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every command that starts the engine takes."""
+
+    timeout: float = option(
+        "seconds that a phase may take before its engine process is stopped",
+        900.0,
+        group="run",
+        metavar="SECONDS",
+    )
+    threads: int = option(
+        "processor cores that the engine and the image decoder may use; 0 takes all that the"
+        " process has. MegEngine runs the operators of one graph on one core, so what more"
+        " cores buy is packing and verifying at the same time",
+        0,
+        group="run",
+        metavar="N",
+    )
+    report: str = option(
+        "folder that report.json is written to",
+        "",
+        group="output",
+        metavar="DIR",
+    )
+    silent: bool = option(
+        "print the maximum error only, and switch off the printing of the AssertEqual operators"
+        " in the packed file",
+        False,
+        group="output",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(CommonOptions):
+    """Options of ``megdump-ci pack``."""
+
+    model: str = option(
+        "the dumped model (.mge) to pack",
+        group="input",
+        metavar="MODEL",
+        positional=True,
+    )
+    data: tuple[str, ...] = option(
+        "one testcase: #rand(min,max[,shape...]), an image, an .npy file, or"
+        " name0:spec;name1:spec for several inputs; @list.txt holds one testcase a line. Can be"
+        " given several times",
+        group="input",
+        metavar="DATA",
+        short="-d",
+    )
+    output: str = option(
+        "the packed model to write",
+        group="output",
+        metavar="OUT",
+        short="-o",
+    )
+    repeat: int = option(
+        "how many times data from a file is repeated along the batch axis; random data is not",
+        1,
+        group="data",
+        metavar="N",
+    )
+    resize_input: bool = option(
+        "resize images to the height and width of the model's input",
+        False,
+        group="data",
+    )
+    input_transform: str = option(
+        "expression over data (the array of one input) and np (numpy) that is applied to data"
+        " from files, for example '(data - 127.5) / 128'",
+        "",
+        group="data",
+        metavar="EXPR",
+    )
+    seed: int = option(
+        "seed of the random data; the same seed gives the same bytes",
+        0,
+        group="data",
+        metavar="N",
+    )
+    no_assert: bool = option(
+        "pack without expected values and assertions, for benchmarking; nothing is compared and"
+        " the verdict is 'not verified'",
+        False,
+        group="check",
+    )
+    maxerr: float = option(
+        "largest AssertEqual error that passes: max(|e-g| / max(min(|e|,|g|), 1))",
+        1e-4,
+        group="check",
+        metavar="ERR",
+    )
+    discard_var_name: bool = option(
+        "drop the names of variables and parameters from the written files",
+        False,
+        group="output",
+    )
+    output_strip_info: bool = option(
+        "write OUT.json: the operators and dtypes that a stripped runtime has to keep",
+        False,
+        group="output",
+    )
+    deploy_output: str = option(
+        "also write the same graph without testcases and assertions: the file to ship",
+        "",
+        group="output",
+        metavar="FILE",
+    )
+    format: str = option(
+        "serialisation format of the written files; the default is the input's",
+        "",
+        group="output",
+        choices=MODEL_FORMATS,
+    )
+    optimize_for_inference: bool = option(
+        "optimise the graph for inference before it is packed",
+        False,
+        group="optimise",
+    )
+    enable_io16xc32: bool = option(
+        "float16 between operators, float32 inside them",
+        False,
+        group="optimise",
+    )
+    enable_ioc16: bool = option(
+        "float16 between operators and inside them",
+        False,
+        group="optimise",
+    )
+    enable_fuse_conv_bias_nonlinearity: bool = option(
+        "fuse convolution, bias and nonlinearity into one operator",
+        False,
+        group="optimise",
+    )
+    enable_hwcd4: bool = option(
+        "NHWCD4 layout, for OpenCL",
+        False,
+        group="optimise",
+    )
+    enable_nchw4: bool = option(
+        "NCHW4 layout, for CUDA (cuDNN)",
+        False,
+        group="optimise",
+    )
+    enable_nchw88: bool = option(
+        "NCHW88 layout, for x86 with AVX",
+        False,
+        group="optimise",
+    )
+    enable_nchw44: bool = option(
+        "NCHW44 layout, for Arm",
+        False,
+        group="optimise",
+    )
+    enable_nchw44_dot: bool = option(
+        "NCHW44_DOT layout, for Armv8.2 with dot product",
+        False,
+        group="optimise",
+    )
+    enable_nchw32: bool = option(
+        "NCHW32 layout, for CUDA tensor cores (cuDNN)",
+        False,
+        group="optimise",
+    )
+    enable_nchw64: bool = option(
+        "NCHW64 layout, for int4 on CUDA",
+        False,
+        group="optimise",
+    )
+    enable_chwn4: bool = option(
+        "CHWN4 layout, for CUDA tensor cores",
+        False,
+        group="optimise",
+    )
+    enable_fuse_conv_bias_with_z: bool = option(
+        "fuse convolution, bias and the added z input, for CUDA",
+        False,
+        group="optimise",
+    )
+    enable_fuse_preprocess: bool = option(
+        "fuse dtype conversion, channel padding and transposition at the model's inputs",
+        False,
+        group="optimise",
+    )
+
+    @property
+    def optimizations(self) -> tuple[str, ...]:
+        """The passes asked for, as ``enable_...`` keywords of ``optimize_for_inference``."""
+        names = (f"enable_{name}" for name in (*SWITCHES, *LAYOUTS))
+        return tuple(name for name in names if getattr(self, name))
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the values, taken together; empty when nothing is."""
+        return [*_common_problems(self), *_pack_problems(self), *_optimize_problems(self)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(CommonOptions):
+    """Options of ``megdump-ci verify``."""
+
+    packed: str = option(
+        "the packed model to check: a file with testcases, made by any tool",
+        group="input",
+        metavar="PACKED",
+        positional=True,
+    )
+    model: str = option(
+        "the model it was packed from; its results are then compared too",
+        "",
+        group="input",
+        metavar="MODEL",
+    )
+    maxerr: float | None = option(
+        "largest AssertEqual error that passes in the comparison with expected values; the"
+        " assertions in the file keep their own",
+        None,
+        group="check",
+        metavar="ERR",
+    )
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the values, taken together; empty when nothing is."""
+        found = _common_problems(self)
+        if self.maxerr is not None:
+            found += _maxerr_problems(self.maxerr)
+        return found
+
+
+Options = PackOptions | VerifyOptions
+
+
+def specs(options: type[CommonOptions]) -> list[OptionSpec]:
+    """The options of a command in the order of its fields, the positional one first."""
+    hints = get_type_hints(options)
+    found = [_spec(field, hints[field.name]) for field in dataclasses.fields(options)]
+    return sorted(found, key=lambda spec: (not spec.positional, not spec.required))
+
+
+def checked(options: Options) -> Options:
+    """``options`` as they are, or :class:`InputError` with all that is wrong with them."""
+    problems = options.problems()
+    if problems:
+        raise InputError(problems)
+    return options
+
+
+def to_argv(options: Options) -> list[str]:
+    """The command line that gives these options, defaults left out."""
+    argv: list[str] = []
+    for spec in specs(type(options)):
+        value = getattr(options, spec.field)
+        if value == spec.default and not spec.required:
+            continue
+        for item in value if spec.many else (value,):
+            if spec.positional:
+                argv.append(str(item))
+            elif spec.kind is bool:
+                argv.append(f"--{spec.name}")
+            else:
+                # A value that begins with a dash would be taken for an option.
+                text = repr(item) if spec.kind is float else str(item)
+                argv += [f"--{spec.name}={text}"] if text[:1] == "-" else [f"--{spec.name}", text]
+    return argv
+
+
+def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
+    kind, many = hint, False
+    if get_origin(hint) is tuple:
+        kind, many = get_args(hint)[0], True
+    elif get_origin(hint) in (Union, types.UnionType):
+        kind = next(arg for arg in get_args(hint) if arg is not type(None))
+    required = field.default is dataclasses.MISSING
+    return OptionSpec(
+        field=field.name,
+        name=field.name.replace("_", "-"),
+        kind=kind,
+        many=many,
+        required=required,
+        default=None if required else field.default,
+        **field.metadata,
+    )
+
+
+def _common_problems(options: CommonOptions) -> list[Problem]:
+    found = []
+    if not (math.isfinite(options.timeout) and options.timeout > 0):
+        found.append(
+            Problem(
+                f"timeout is {options.timeout:g}", "give a number of seconds above 0, such as 900"
+            )
+        )
+    if options.threads < 0:
+        found.append(Problem(f"threads is {options.threads}", "give 0 (all cores) or more"))
+    return found
+
+
+def _maxerr_problems(maxerr: float) -> list[Problem]:
+    if math.isfinite(maxerr) and maxerr >= 0:
+        return []
+    return [Problem(f"maxerr is {maxerr:g}", "give a finite number from 0, such as 1e-4")]
+
+
+def _pack_problems(options: PackOptions) -> list[Problem]:
+    found = _maxerr_problems(options.maxerr)
+    if not options.model:
+        found.append(Problem("model is empty", "name the dumped model (.mge) to pack"))
+    if not options.output:
+        found.append(Problem("output is empty", "name the packed model to write"))
+    if not any(item.strip() for item in options.data):
+        found.append(
+            Problem(
+                "data is empty, and a model without testcases cannot be verified",
+                "give at least one testcase, such as '#rand(0,255)'",
+            )
+        )
+    if options.repeat < 1:
+        found.append(Problem(f"repeat is {options.repeat}", "give 1 or more"))
+    if options.seed < 0:
+        found.append(Problem(f"seed is {options.seed}", "give 0 or more"))
+    if options.format and options.format not in MODEL_FORMATS:
+        found.append(
+            Problem(f"format is '{options.format}'", f"give one of {', '.join(MODEL_FORMATS)}")
+        )
+    return found
+
+
+def _optimize_problems(options: PackOptions) -> list[Problem]:
+    found = []
+    flags = [f"--{name.replace('_', '-')}" for name in options.optimizations]
+    if flags and not options.optimize_for_inference:
+        found.append(
+            Problem(
+                f"{', '.join(flags)} without --optimize-for-inference would have no effect",
+                "add --optimize-for-inference (in a workflow: optimize-for-inference: true)",
+            )
+        )
+    layouts = [name for name in LAYOUTS if getattr(options, f"enable_{name}")]
+    if len(layouts) > 1:
+        named = ", ".join(f"--enable-{name.replace('_', '-')}" for name in layouts)
+        found.append(
+            Problem(
+                f"{named} cannot go together: a graph has one layout",
+                "keep the one that the target device wants",
+            )
+        )
+    return found

@@ -1,0 +1,84 @@
+"""Writing files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from megdump_ci.errors import InputError, Problem
+
+
+class StagedFile:
+    """A file that is written under a temporary name in its own folder and then moved into place.
+
+    Until :meth:`commit`, an earlier file of that name stays as it was. Use it as a context
+    manager: what was not committed is removed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            self.temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise InputError(cannot_write(path, error)) from error
+
+    def __enter__(self) -> StagedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.temporary.unlink(missing_ok=True)
+
+    def commit(self, suffix: str = "") -> str:
+        """Move the file into place (with ``suffix`` behind its name) and return its path.
+
+        Raises :class:`InputError` if the system refuses.
+        """
+        target = self.path.with_name(self.path.name + suffix)
+        try:
+            with self.temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self.temporary, target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise InputError(cannot_write(str(target), error)) from error
+        return str(target)
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Write ``content`` to ``path`` at once; :class:`InputError` if that cannot be done."""
+    with StagedFile(path) as staged:
+        try:
+            staged.temporary.write_bytes(content)
+        except OSError as error:
+            raise InputError(cannot_write(path, error)) from error
+        staged.commit()
+
+
+def make_folder(path: str) -> None:
+    """Make the folder ``path`` and its parents; :class:`InputError` if that cannot be done."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(cannot_write(path, error)) from error
+
+
+def cannot_write(path: str, error: OSError) -> Problem:
+    """The problem that ``error`` is for someone who asked for ``path``."""
+    return Problem(
+        f"cannot write {path}: {error.strerror or error}",
+        "give a path in a folder that exists, that this user may write to and that has room",
+        file=path,
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    # Not every file system lets a folder be synced; the rename itself has succeeded by now.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Reporters: pure functions of the report, and the console that shows a run."""

@@ -1,0 +1,191 @@
+"""What a run looks like in a terminal: progress on stderr, the report on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from megdump_ci.errors import ExitStatus
+from megdump_ci.options import Options
+from megdump_ci.pipeline import run as run_pipeline
+from megdump_ci.present.text import one_line, plain
+from megdump_ci.report import Graph, Number, Report, Testcase
+
+SHOWN = 20
+"""Testcases in the table; failing ones come first, the rest is in report.json."""
+
+_STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
+
+
+def run(options: Options) -> int:
+    """Run with a progress bar, print the report, return the exit status."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        with ProgressObserver(errors, quiet=options.silent) as observer:
+            report = run_pipeline(options, observer)
+    # The last line of defence: a fault of our own is answered with where to report it.
+    except Exception:
+        errors.print(Text(plain(traceback.format_exc())))
+        errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
+        return ExitStatus.INTERNAL
+    try:
+        show(report, Console(highlight=False), errors, silent=options.silent)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone; what is left in the buffer has nowhere to go either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return report.exit_status
+
+
+class ProgressObserver:
+    """A progress bar, where there is a terminal to draw it on."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> ProgressObserver:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def phase(self, name: str) -> None:
+        """Name what is going on."""
+        self._progress.update(self._task, description=name)
+
+    def advanced(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total)
+
+
+def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:
+    """Print a report: problems on ``errors``, the rest on ``out``."""
+    for problem in report.problems:
+        where = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
+        errors.print(Text.assemble(("error: ", "bold red"), plain(where + problem.message)))
+        if problem.hint:
+            errors.print(Text(plain(f"  {problem.hint}"), "dim"))
+    if silent:
+        out.print(Text(_number(report.max_error) if report.max_error is not None else "-"))
+        return
+    if report.testcases:
+        out.print(document(report))
+    style = f"bold {_STYLES[report.verdict]}"
+    if report.verdict != "error" or report.testcases:
+        out.print(Text(one_line(report.headline), style), soft_wrap=True)
+
+
+def document(report: Report) -> RenderableType:
+    """Everything above the verdict line."""
+    parts: list[RenderableType] = [_files(report), _testcases(report)]
+    parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings]
+    parts += _failures(report)
+    return Group(*parts)
+
+
+def _files(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for label, graph in (
+        ("model", report.model),
+        ("packed", report.packed),
+        ("deploy", report.deploy),
+    ):
+        if graph is not None:
+            table.add_row(label, Text(one_line(graph.path)), Text(_describe(graph), "dim"))
+    for info in report.strip_info:
+        table.add_row("strip info", Text(one_line(info.path)), Text(f"hash {info.hash}", "dim"))
+    return table
+
+
+def _describe(graph: Graph) -> str:
+    operators = sum(graph.operators.values())
+    return f"{_size(graph.size)}, {graph.format}, {operators} operators"
+
+
+def _testcases(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("#", "testcase", "output"):
+        table.add_column(name, overflow="ellipsis", no_wrap=name != "testcase")
+    for name in ("assertion", "against model"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    # Failing ones first; sorted() keeps the order of the file among equals.
+    for testcase in sorted(report.testcases, key=lambda case: case.passed)[:SHOWN]:
+        _add_rows(table, testcase, verified=report.verdict != "not verified")
+    hidden = len(report.testcases) - SHOWN
+    if hidden > 0:
+        table.add_row("", Text(f"and {hidden} more, see report.json", "dim"))
+    return table
+
+
+def _add_rows(table: Table, testcase: Testcase, *, verified: bool) -> None:
+    label = one_line(testcase.source.spec if testcase.source else "", 40)
+    if not testcase.outputs:
+        mark = Text("failed", "red") if not testcase.passed else Text("not verified", "yellow")
+        table.add_row(str(testcase.index), Text(label), "", "-", "-", mark)
+    for place, output in enumerate(testcase.outputs):
+        compared = output.against_model
+        passed = output.passed and not testcase.reason
+        table.add_row(
+            str(testcase.index) if place == 0 else "",
+            Text(label if place == 0 else ""),
+            Text(one_line(output.name, 24)),
+            _number(output.assertion.error) if output.assertion else "-",
+            _number(compared.error) if compared and compared.error is not None else "-",
+            Text("ok", "green") if passed else Text("failed", "red"),
+        )
+
+
+def _failures(report: Report) -> list[Text]:
+    lines = []
+    for testcase in report.testcases:
+        reasons = [testcase.reason] if testcase.reason else []
+        reasons += [f"{item.name}: {item.reason}" for item in testcase.outputs if item.reason]
+        lines += [
+            Text(f"testcase {testcase.index}: {one_line(reason, 300)}", "red") for reason in reasons
+        ]
+    shown = lines[:SHOWN]
+    if len(lines) > SHOWN:
+        shown.append(Text(f"and {len(lines) - SHOWN} more, see report.json", "red"))
+    if report.passing_maxerr is not None:
+        shown.append(
+            Text(f"smallest maxerr that passes: --maxerr {_rounded_up(report.passing_maxerr)}")
+        )
+    return shown
+
+
+def _rounded_up(value: Number) -> str:
+    """``value`` to two digits, never below it."""
+    exact = float(value)
+    text = f"{exact:.1e}"
+    if float(text) < exact:
+        text = f"{exact + 10.0 ** (int(text.partition('e')[2]) - 1):.1e}"
+    return f"{float(text):g}"
+
+
+def _number(value: Number | None) -> str:
+    return "-" if value is None else f"{float(value):.3g}"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -1,0 +1,28 @@
+"""Making text from models, files and exceptions safe to print."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def plain(text: str) -> str:
+    """``text`` in which nothing steers a terminal.
+
+    Control and direction characters are shown as escapes; newlines stay.
+    """
+    return "".join(char if _harmless(char) else _escape(char) for char in text)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """``text`` as one harmless line of at most ``limit`` characters."""
+    line = plain(text).replace("\n", "\\n")
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _harmless(char: str) -> bool:
+    # Cc: control, Cf: direction marks and the like, Cs: lone surrogates, Zl/Zp: line breaks.
+    return char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

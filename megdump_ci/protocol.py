@@ -1,0 +1,174 @@
+"""What the parent process and its engine processes say to each other: JSON, one message a line.
+
+A worker reads its job and then messages on stdin and writes events on the pipe it was started
+with. Arrays do not travel here; they go through files in the scratch folder.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from megdump_ci import report
+from megdump_ci.errors import Problem
+
+
+# From the parent to a worker
+
+
+class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Compute the reference results and write the packed file (and the deploy model)."""
+
+    model: str
+    specs: list[dict[str, str | int]]
+    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
+    repeat: int
+    resize_input: bool
+    input_transform: str
+    seed: int
+    packed: str
+    """Temporary name to write to; so is ``deploy``, which is empty if none is wanted."""
+    deploy: str
+    format: str
+    optimize: bool
+    optimizations: list[str]
+    no_assert: bool
+    maxerr: float
+    verbose: bool
+    keep_names: bool
+    scratch: str
+    window: int
+    """How many testcases may be ahead of what the verifying worker has taken."""
+
+
+class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Check a packed file while it is written.
+
+    :class:`GraphWritten` follows, then :class:`TestcaseWritten` for each testcase, then
+    :class:`AllWritten`.
+    """
+
+    packed: str
+    deploy: str
+    no_assert: bool
+    maxerr: float
+
+
+class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Check all testcases of a finished packed file; ``model`` is empty if there is none."""
+
+    packed: str
+    model: str
+    maxerr: float | None
+
+
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """One testcase was checked; the packing worker may go one further."""
+
+
+# From a worker to the parent; some are passed on to the other worker
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The engine is loaded."""
+
+    engine: report.Engine
+
+
+class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
+    """The input model was read."""
+
+    model: report.Graph
+
+
+class GraphWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The header and the main graph are in the packed file, the deploy model in its own."""
+
+    offset: int
+    size: int
+    packed: report.Graph
+    deploy: report.Graph | None
+    strip_info: dict[str, list[str]]
+    hash: int
+    deploy_strip_info: dict[str, list[str]]
+    deploy_hash: int
+    warnings: list[str]
+
+
+class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """A testcase is in the packed file; ``spool`` holds its inputs and reference outputs.
+
+    The spool is a file of ``.npy`` arrays behind each other: the inputs in the order of
+    ``inputs``, then the outputs in that of ``outputs`` (none with ``--no-assert``).
+    """
+
+    __test__ = False
+
+    index: int
+    offset: int
+    size: int
+    spool: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+class AllWritten(msgspec.Struct, frozen=True, tag=True):
+    """The packed file is complete."""
+
+    count: int
+    size: int
+
+
+class LayoutRead(msgspec.Struct, frozen=True, tag=True):
+    """The parts of a finished packed file were found."""
+
+    packed: report.Graph
+    model: report.Graph | None
+    count: int
+
+
+class Checked(msgspec.Struct, frozen=True, tag=True):
+    """One testcase was run and compared."""
+
+    testcase: report.Testcase
+
+
+class FileDigested(msgspec.Struct, frozen=True, tag=True):
+    """The whole packed file was read once more."""
+
+    size: int
+    digest: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The worker cannot go on. ``status`` is an :class:`megdump_ci.errors.ExitStatus`."""
+
+    status: int
+    problems: list[Problem]
+    traceback: str = ""
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """The job is done; the process ends."""
+
+    peak_memory: int
+
+
+Job = PackJob | StreamCheckJob | FileCheckJob
+ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
+FromWorker = (
+    Ready
+    | ModelLoaded
+    | GraphWritten
+    | TestcaseWritten
+    | AllWritten
+    | LayoutRead
+    | Checked
+    | FileDigested
+    | Failed
+    | Finished
+)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """One message as a line."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,211 @@
+"""The report of a run, and the JSON that other tools read.
+
+``report.json`` is :func:`to_json` of a :class:`Report`; ``docs/report.schema.json`` is the JSON
+schema of that version, made by :func:`json_schema`. Numbers that JSON cannot hold are the strings
+``"nan"``, ``"inf"`` and ``"-inf"`` there. Shapes are lists of ints, sizes are bytes, times are
+seconds, digests are ``sha256:<hex>``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+from megdump_ci.errors import Problem
+
+VERSION = 1
+"""Raised when a field is taken away or changes its meaning; a new field does not raise it."""
+
+Number = float | Literal["nan", "inf", "-inf"]
+Verdict = Literal["passed", "failed", "not verified", "error"]
+
+
+def number(value: float) -> Number:
+    """``value`` as JSON can hold it."""
+    value = float(value)
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "nan"
+    return "inf" if value > 0 else "-inf"
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """This program."""
+
+    name: str = "megdump-ci"
+    version: str
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the run took place."""
+
+    system: str
+    processor: str
+    cores: int
+    """Cores that the process may use."""
+    memory: int
+    python: str
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine that ran the graphs, and the packages it ran with."""
+
+    name: str = "MegEngine"
+    version: str
+    numpy: str
+    opencv: str
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An input or output of a graph."""
+
+    name: str
+    dtype: str
+    shape: list[int] | None
+    """``None`` where the graph leaves it open."""
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """A graph in a file: the input model, the graph of the packed file, the deploy model."""
+
+    path: str
+    size: int
+    digest: str
+    format: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    operators: dict[str, int]
+    """How many operators there are of each type."""
+    parameters: int
+    """Elements of all constant tensors together."""
+    parameter_bytes: int
+
+
+class StripInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A written strip info file; ``hash`` is the one it holds."""
+
+    path: str
+    describes: Literal["packed", "deploy"]
+    hash: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Expected against computed values of one output in one testcase."""
+
+    passed: bool
+    reason: str = ""
+    """What is wrong, where ``passed`` is false."""
+    error: Number | None = None
+    """AssertEqual's error: ``max(|e-g| / max(min(|e|,|g|), 1))``; ``None`` where the shapes
+    differ and there is nothing to compare."""
+    max_abs_error: Number | None = None
+    index: list[int] | None = None
+    """Where the AssertEqual error is largest (or first not a number)."""
+    expected: Number | None = None
+    computed: Number | None = None
+    """The two values at ``index``."""
+
+
+class Assertion(msgspec.Struct, frozen=True, kw_only=True):
+    """What the AssertEqual operator in the packed file said."""
+
+    passed: bool
+    error: Number
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One output of one testcase.
+
+    ``assertion`` is the verdict of the operator in the packed file, ``against_model`` the
+    comparison with the input model's result; ``None`` where the run has no such thing.
+    """
+
+    name: str
+    dtype: str
+    shape: list[int]
+    passed: bool
+    reason: str = ""
+    assertion: Assertion | None = None
+    against_expected: Comparison | None = None
+    """The values in the packed file against what its graph computed."""
+    against_model: Comparison | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a testcase was asked for."""
+
+    spec: str
+    file: str = ""
+    line: int = 0
+
+
+class Testcase(msgspec.Struct, frozen=True, kw_only=True):
+    """One testcase, in the order of the packed file (from 0)."""
+
+    index: int
+    source: Source | None
+    inputs: list[Tensor]
+    passed: bool
+    reason: str = ""
+    outputs: list[Output]
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the run. Phases overlap, so their times do not add up to the whole."""
+
+    name: str
+    seconds: float
+    peak_memory: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything there is to say about a run."""
+
+    version: int = VERSION
+    tool: Tool
+    command: str
+    """The command line that repeats the run."""
+    options: dict[str, Any]
+    verdict: Verdict
+    exit_status: int
+    headline: str
+    """The verdict in one line."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    machine: Machine
+    engine: Engine | None = None
+    model: Graph | None = None
+    packed: Graph | None = None
+    deploy: Graph | None = None
+    strip_info: list[StripInfo] = []
+    maxerr: float | None = None
+    max_error: Number | None = None
+    """The largest error of all testcases and outputs."""
+    passing_maxerr: Number | None = None
+    """The smallest ``maxerr`` that would pass; ``None`` where none would or all is well."""
+    testcases: list[Testcase] = []
+    phases: list[Phase] = []
+    seconds: float = 0.0
+
+
+def to_json(report: Report) -> bytes:
+    """The report as JSON, indented."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def from_json(data: bytes) -> Report:
+    """A report that :func:`to_json` wrote; :class:`msgspec.ValidationError` if it is not one."""
+    return msgspec.json.decode(data, type=Report)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of :class:`Report`."""
+    schema = msgspec.json.schema(Report)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"megdump-ci report, version {VERSION}",
+        **schema,
+    }

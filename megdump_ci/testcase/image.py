@@ -1,0 +1,139 @@
+"""Images as arrays, the way the MegEngine tools have always read them.
+
+OpenCV's defaults hold: 8 bits a channel, channel order BGR, the orientation in the EXIF data
+applied, alpha dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from megdump_ci.errors import InputError
+from megdump_ci.testcase.files import ACCEPTED, size_of
+from megdump_ci.testcase.inputs import BYTE_LIMIT, Array, InputType, check_size
+
+_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an input wants an image."""
+
+    channels: int
+    height: int
+    width: int
+    last: bool
+    """Whether the channels are the last axis."""
+    batch: bool
+    """Whether there is a batch axis in front."""
+    plane: bool = False
+    """Whether there is no channel axis at all."""
+
+
+def layout_of(shape: tuple[int, ...]) -> Layout:
+    """The layout for a model's shape NCHW, NHWC, CHW, HWC or HW with 1 or 3 channels.
+
+    Where both orders fit, the channels are first. Raises :class:`InputError` for other shapes.
+    """
+    found = None
+    if len(shape) == 2:
+        found = Layout(1, *shape, last=False, batch=False, plane=True)
+    elif len(shape) in (3, 4):
+        batch = len(shape) == 4
+        first, second, third = shape[-3:]
+        if first in _CHANNELS:
+            found = Layout(first, second, third, last=False, batch=batch)
+        elif third in _CHANNELS:
+            found = Layout(third, first, second, last=True, batch=batch)
+    if found is None or found.height < 1 or found.width < 1:
+        raise InputError(
+            f"an image does not fit the model's shape {shape}: it goes into NCHW, NHWC, CHW or"
+            " HWC with 1 or 3 channels, or HW",
+            "give an .npy file or #rand(min,max) for this input",
+        )
+    return found
+
+
+def check(target: InputType, repeat: int) -> None:
+    """:class:`InputError` if no image fits the input, or if it cannot be repeated."""
+    if target.shape is None:
+        return
+    layout = layout_of(target.shape)
+    if repeat > 1 and not layout.batch:
+        raise InputError(
+            f"an image cannot be repeated {repeat} times for the model's shape {target.shape},"
+            " which has no batch axis",
+            "leave --repeat out, or give the model's input a batch axis",
+        )
+
+
+def read(file: BinaryIO, target: InputType, resize: bool) -> Array:
+    """The image in ``file`` as uint8 in the layout of the input.
+
+    Shape (1, C, H, W), (1, H, W, C), (C, H, W), (H, W, C) or (H, W) as the model's; H and W are
+    the image's own unless ``resize`` is set (bilinear). An input without a shape gets
+    (1, C, H, W) with the image's own channels, and is not resized.
+    """
+    layout = None if target.shape is None else layout_of(target.shape)
+    flags = cv2.IMREAD_ANYCOLOR if layout is None else cv2.IMREAD_COLOR
+    pixels = _decoded(file, flags)
+    if layout is None:
+        channels = 1 if pixels.ndim == 2 else 3
+        layout = Layout(channels, *pixels.shape[:2], last=False, batch=True)
+    elif resize:
+        pixels = _resized(pixels, layout)
+    return _arranged(pixels, layout)
+
+
+def _decoded(file: BinaryIO, flags: int) -> Array:
+    if size_of(file) > BYTE_LIMIT:
+        raise InputError(f"the file has more than {BYTE_LIMIT >> 30} GiB", ACCEPTED)
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
+    try:
+        pixels: Array | None = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        # OpenCV looks at the declared size before it decodes, and says so by an assertion.
+        raise InputError(
+            f"the image is refused by OpenCV: {_reason(error)}",
+            "an image can have 2**30 pixels, and 2**20 in height and width; make it smaller",
+        ) from error
+    if pixels is None or pixels.size == 0:
+        raise InputError(
+            "the file is neither an .npy array nor an image that can be decoded",
+            f"{ACCEPTED}; was it fetched whole?",
+        )
+    return pixels
+
+
+def _resized(pixels: Array, layout: Layout) -> Array:
+    check_size((layout.height, layout.width, 3), 1)
+    try:
+        resized: Array = cv2.resize(pixels, (layout.width, layout.height))
+    except cv2.error as error:
+        raise InputError(
+            f"the image cannot be resized to {layout.height} x {layout.width} (height x width):"
+            f" {_reason(error)}",
+            "resize it yourself and leave --resize-input out",
+        ) from error
+    return resized
+
+
+def _arranged(pixels: Array, layout: Layout) -> Array:
+    """(H, W) or (H, W, 3) as the layout wants it."""
+    if layout.channels == 1 and pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    if layout.plane:
+        return pixels
+    array = pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+    if not layout.last:
+        array = array.transpose(2, 0, 1)
+    return np.ascontiguousarray(array[np.newaxis] if layout.batch else array)
+
+
+def _reason(error: cv2.error) -> str:
+    return " ".join(str(getattr(error, "err", error)).split())[:200]

@@ -1,0 +1,95 @@
+"""What the arrays are made for: the model's inputs and the settings of the run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megdump_ci.errors import InputError
+
+Array = NDArray[Any]
+
+ELEMENT_LIMIT = 2**31
+"""Elements that an array may have."""
+BYTE_LIMIT = 4 << 30
+"""Bytes that an array may have (4 GiB)."""
+
+
+@dataclass(frozen=True)
+class InputType:
+    """One input of the model."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    """The shape that the model declares, None if it has none."""
+    dtype: np.dtype[Any]
+    """What its values are stored as: float32 float16 int8 uint8 int16 uint16 int32 bool."""
+    label: str
+    """The dtype as the user knows it, such as ``float32`` or ``QuantizedS8(scale=0.5)``."""
+    low: float | None = None
+    """The least value, where it is above that of ``dtype`` (4-bit: -8)."""
+    high: float | None = None
+    """The largest value, where it is below that of ``dtype`` (4-bit: 7)."""
+
+    @property
+    def integral(self) -> bool:
+        """Whether it holds integers or booleans."""
+        return self.dtype.kind in "iub"
+
+    def integer_range(self) -> tuple[int, int]:
+        """The least and the largest integer that it takes; for integral inputs only."""
+        if self.dtype.kind == "b":
+            low, high = 0, 1
+        else:
+            info = np.iinfo(self.dtype)
+            low, high = int(info.min), int(info.max)
+        if self.low is not None:
+            low = max(low, math.ceil(self.low))
+        if self.high is not None:
+            high = min(high, math.floor(self.high))
+        return low, high
+
+    def float_range(self) -> tuple[float, float]:
+        """The least and the largest finite value that it takes; for float inputs only."""
+        info = np.finfo(self.dtype)
+        low = float(info.min) if self.low is None else self.low
+        high = float(info.max) if self.high is None else self.high
+        return low, high
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How data becomes arrays. All but ``seed`` are for data from files."""
+
+    repeat: int = 1
+    """How many times data is repeated along its first axis."""
+    resize_input: bool = False
+    """Resize images to the model's height and width, where it declares them."""
+    input_transform: str = ""
+    """See :mod:`megdump_ci.testcase.transform`."""
+    seed: int = 0
+    """At least 0."""
+
+
+def size_problem(shape: tuple[int, ...], itemsize: int) -> str:
+    """Why an array of ``shape`` cannot be made, or ``""``; see the limits of this module."""
+    count = math.prod(shape)
+    if count <= 0:
+        return f"shape {shape} has no element"
+    if count > ELEMENT_LIMIT:
+        return f"shape {shape} has {count} elements, more than the {ELEMENT_LIMIT} allowed"
+    if count * itemsize > BYTE_LIMIT:
+        size = count * itemsize / 2**30
+        return f"shape {shape} takes {size:.1f} GiB, more than the {BYTE_LIMIT >> 30} GiB allowed"
+    return ""
+
+
+def check_size(shape: tuple[int, ...], itemsize: int) -> None:
+    """:class:`InputError` if :func:`size_problem` finds one."""
+    problem = size_problem(shape, itemsize)
+    if problem:
+        raise InputError(problem, "give less data, or split it into several testcases")

@@ -1,0 +1,174 @@
+"""From bound specs to the arrays that the model is fed with.
+
+Data from a file is read; an image is resized, turned grey and laid out as the model wants it; an
+array gets a batch axis if only that is missing; then it is repeated, transformed, compared with
+the model's number of dimensions, and converted to the input's dtype. Random data is drawn in the
+input's dtype and shape and takes none of these steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO
+
+import numpy as np
+
+from megdump_ci.errors import InputError, Problem
+from megdump_ci.testcase import draw, files, image, npy, transform
+from megdump_ci.testcase.convert import convert
+from megdump_ci.testcase.faults import capped, shortened
+from megdump_ci.testcase.inputs import (
+    Array,
+    DataSettings,
+    InputType,
+    check_size,
+)
+from megdump_ci.testcase.spec import FileSpec, RandomSpec, TestcaseSpec, ValueSpec, bind
+
+__all__ = ["DataSettings", "InputType", "check", "load"]
+
+
+def check(
+    specs: Sequence[TestcaseSpec], inputs: Sequence[InputType], settings: DataSettings
+) -> list[Problem]:
+    """What is wrong with any of the testcases, as far as it shows without reading their values.
+
+    That is names, random shapes and ranges, files that are missing, unreadable or of no known
+    kind, the headers of arrays, and the transform. At most
+    :data:`~megdump_ci.testcase.faults.PROBLEM_LIMIT` problems, and the count of the others.
+    """
+    return capped(_problems(specs, inputs, settings))
+
+
+def load(
+    spec: TestcaseSpec, index: int, inputs: Sequence[InputType], settings: DataSettings
+) -> dict[str, Array]:
+    """The feeds of testcase number ``index`` (from 0): an array for each input by its name.
+
+    Each array is C-contiguous and of exactly its input's storage dtype. Raises
+    :class:`InputError` with everything that is wrong with this testcase.
+    """
+    change = transform.parse(settings.input_transform) if settings.input_transform else None
+    values = bind(spec, [target.name for target in inputs])
+    order = {name: place for place, name in enumerate(sorted(values))}
+    feeds: dict[str, Array] = {}
+    problems: list[Problem] = []
+    for target in inputs:
+        value = values[target.name]
+        with _located(spec, target, value, problems):
+            if isinstance(value, RandomSpec):
+                key = (index, order[target.name])
+                feeds[target.name] = draw.draw(value, target, settings.seed, key)
+            else:
+                feeds[target.name] = _from_file(spec, value, target, settings, change)
+    if problems:
+        raise InputError(problems)
+    return feeds
+
+
+def _problems(
+    specs: Sequence[TestcaseSpec], inputs: Sequence[InputType], settings: DataSettings
+) -> Iterator[Problem]:
+    if settings.input_transform:
+        try:
+            transform.parse(settings.input_transform)
+        except InputError as error:
+            yield from error.problems
+    names = [target.name for target in inputs]
+    for spec in specs:
+        try:
+            values = bind(spec, names)
+        except InputError as error:
+            yield from error.problems
+            continue
+        problems: list[Problem] = []
+        for target in inputs:
+            value = values[target.name]
+            with _located(spec, target, value, problems):
+                if isinstance(value, RandomSpec):
+                    draw.check(value, target)
+                else:
+                    _check_file(spec, value, target, settings)
+        yield from problems
+
+
+def _check_file(
+    spec: TestcaseSpec, value: FileSpec, target: InputType, settings: DataSettings
+) -> None:
+    with files.open_data(value.path, spec.folder) as file:
+        if files.is_npy(file):
+            header = npy.read_header(file)
+            # The transform may change the shape.
+            if not settings.input_transform:
+                lacks_batch = target.shape is not None and header.shape == target.shape[1:]
+                _check_ndim((1, *header.shape) if lacks_batch else header.shape, target)
+        else:
+            image.check(target, settings.repeat)
+
+
+def _from_file(
+    spec: TestcaseSpec,
+    value: FileSpec,
+    target: InputType,
+    settings: DataSettings,
+    change: transform.Transform | None,
+) -> Array:
+    with files.open_data(value.path, spec.folder) as file:
+        array = _read(file, target, settings)
+    array = _repeated(array, settings.repeat)
+    if change is not None:
+        array = change(array)
+    _check_ndim(array.shape, target)
+    return convert(array, target)
+
+
+def _read(file: BinaryIO, target: InputType, settings: DataSettings) -> Array:
+    if files.is_npy(file):
+        return npy.with_batch(npy.read(file), target)
+    image.check(target, settings.repeat)
+    return image.read(file, target, settings.resize_input)
+
+
+def _repeated(array: Array, repeat: int) -> Array:
+    if repeat == 1:
+        return array
+    if array.ndim == 0:
+        raise InputError(
+            f"a single number cannot be repeated {repeat} times: it has no axis",
+            "leave --repeat out, or save it with shape (1,)",
+        )
+    check_size((array.shape[0] * repeat, *array.shape[1:]), array.itemsize)
+    return np.repeat(array, repeat, axis=0)
+
+
+def _check_ndim(shape: tuple[int, ...], target: InputType) -> None:
+    if target.shape is None or len(shape) == len(target.shape):
+        return
+    raise InputError(
+        f"the data has shape {shape} with {len(shape)} dimensions, the model's input"
+        f" {target.shape} has {len(target.shape)}",
+        "give data of the model's shape (a batch axis of 1 is added where only that is missing),"
+        " or change it with --input-transform",
+    )
+
+
+@contextmanager
+def _located(
+    spec: TestcaseSpec, target: InputType, value: ValueSpec, problems: list[Problem]
+) -> Iterator[None]:
+    """Collect what goes wrong inside, with the input, the value and the line it stands in."""
+    try:
+        yield
+    except InputError as error:
+        place = f"input '{shortened(target.name)}' from '{shortened(value.text, 200)}'"
+        problems += [
+            replace(
+                problem,
+                message=f"{place}: {problem.message}",
+                file=spec.file,
+                line=spec.line,
+            )
+            for problem in error.problems
+        ]

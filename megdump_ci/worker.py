@@ -1,0 +1,149 @@
+"""Starting an engine process, listening to it, ending it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import site
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from megdump_ci.protocol import FromWorker, Job, ToWorker, encode
+
+# What an engine process is given of the environment; above all no token.
+_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
+_PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+_ENTRY = Path(__file__).resolve().parent / "engine" / "__main__.py"
+_LOG_TAIL = 4096
+
+
+class Exited(msgspec.Struct, frozen=True):
+    """The process is gone; negative ``status`` is the signal that ended it."""
+
+    status: int
+    log: str
+    """The end of what it printed."""
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """This process was asked to stop by a signal."""
+
+    signal: int
+
+
+Event = FromWorker | Exited | Stopped
+Events = queue.SimpleQueue["tuple[Worker | None, Event]"]
+
+
+class Worker:
+    """An engine process. Its events arrive in ``events``, together with the worker.
+
+    ``clock`` is the time in seconds for which it had something to do (see :meth:`busy`).
+    """
+
+    def __init__(self, phase: str, scratch: Path, events: Events, threads: int) -> None:
+        self.phase = phase
+        self._events = events
+        self._log = scratch / f"{phase}.log"
+        self._spent = 0.0
+        self._since: float | None = None
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(_ENTRY), *_module_folders()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(scratch, threads),
+                # Ctrl-C in a terminal goes to this process, which ends the worker in order.
+                start_new_session=True,
+            )
+        if threads:
+            os.sched_setaffinity(self._process.pid, cores(threads))
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        self._stdin: IO[bytes] = stdin
+        self._listener = threading.Thread(
+            target=self._listen, args=(stdout,), name=phase, daemon=True
+        )
+        self._listener.start()
+
+    def send(self, message: Job | ToWorker) -> None:
+        """Send a message; a process that is gone is reported by its :class:`Exited`."""
+        try:
+            self._stdin.write(encode(message))
+            self._stdin.flush()
+        except BrokenPipeError:
+            return
+
+    def busy(self, busy: bool) -> None:
+        """Start or stop the clock."""
+        if busy and self._since is None:
+            self._since = time.monotonic()
+        elif not busy and self._since is not None:
+            self._spent += time.monotonic() - self._since
+            self._since = None
+
+    @property
+    def clock(self) -> float:
+        """Seconds spent busy so far."""
+        running = time.monotonic() - self._since if self._since is not None else 0.0
+        return self._spent + running
+
+    def kill(self) -> None:
+        """End the process and all it started, and wait until it is gone."""
+        if self._process.poll() is None:
+            # The session's group; the process may be gone before the signal.
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+        self._process.wait()
+        self._listener.join()
+
+    def _listen(self, stdout: IO[bytes]) -> None:
+        for line in stdout:
+            event: FromWorker = msgspec.json.decode(line, type=FromWorker)
+            self._events.put((self, event))
+        status = self._process.wait()
+        self._events.put((self, Exited(status, self._tail())))
+
+    def _tail(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - _LOG_TAIL))
+            return log.read().decode(errors="replace")
+
+
+def cores(threads: int) -> set[int]:
+    """The processor cores that ``--threads`` leaves to an engine process."""
+    available = sorted(os.sched_getaffinity(0))
+    return set(available[: threads or len(available)])
+
+
+def _environment(scratch: Path, threads: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    count = str(len(cores(threads)))
+    return {
+        **kept,
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        # The verdict is the processor's: with a GPU in sight the engine would take that.
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+
+
+def _module_folders() -> list[str]:
+    folders = [str(_PACKAGE_ROOT)]
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    return folders

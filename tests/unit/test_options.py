@@ -1,0 +1,105 @@
+"""Options: one description, and what it refuses."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megdump_ci import cli
+from megdump_ci.errors import InputError
+from megdump_ci.options import (
+    LAYOUTS,
+    SWITCHES,
+    OptionSpec,
+    PackOptions,
+    VerifyOptions,
+    checked,
+    specs,
+    to_argv,
+)
+
+WORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+
+
+def values(spec: OptionSpec) -> st.SearchStrategy[object]:
+    if spec.choices:
+        return st.sampled_from(spec.choices)
+    one: st.SearchStrategy[object] = {
+        bool: st.booleans(),
+        int: st.integers(-(2**40), 2**40),
+        float: st.floats(allow_nan=False),
+        str: WORDS,
+    }[spec.kind]
+    return st.lists(one, min_size=1, max_size=3).map(tuple) if spec.many else one
+
+
+def any_options(kind: type) -> st.SearchStrategy[object]:
+    fields = {spec.field: values(spec) for spec in specs(kind)}
+    required = {spec.field: fields[spec.field] for spec in specs(kind) if spec.required}
+    # A model named like an option cannot be told from one on a command line.
+    for name in ("model", "packed"):
+        if name in required:
+            required[name] = WORDS.filter(lambda word: not word.startswith("-"))
+    optional = {name: fields[name] for name in fields if name not in required}
+    return st.fixed_dictionaries(required, optional=optional).map(lambda given: kind(**given))
+
+
+@given(any_options(PackOptions))
+def test_the_command_line_of_pack_options_gives_them_back(options: PackOptions) -> None:
+    assert cli.parse(["pack", *to_argv(options)]) == options
+
+
+@given(any_options(VerifyOptions))
+def test_the_command_line_of_verify_options_gives_them_back(options: VerifyOptions) -> None:
+    assert cli.parse(["verify", *to_argv(options)]) == options
+
+
+def test_every_flag_of_the_old_tool_is_there_with_its_default() -> None:
+    """dump_with_testcase_mge.py of MegEngine 1.9, and the passes that 1.13 added."""
+    old = {
+        "data": None, "output": None, "repeat": 1, "silent": False,
+        "optimize-for-inference": False, "no-assert": False, "maxerr": 1e-4,
+        "resize-input": False, "input-transform": "", "discard-var-name": False,
+        "output-strip-info": False,
+    }  # fmt: skip
+    switches = [
+        "io16xc32", "ioc16", "hwcd4", "nchw4", "nchw88", "nchw44", "nchw44-dot", "nchw32",
+        "nchw64", "chwn4", "fuse-conv-bias-nonlinearity", "fuse-conv-bias-with-z",
+        "fuse-preprocess",
+    ]  # fmt: skip
+    found = {spec.name: spec.default for spec in specs(PackOptions)}
+    assert {name: found.get(name, "missing") for name in old} == old
+    assert [name for name in switches if found.get(f"enable-{name}") is not False] == []
+
+
+def test_optimizations_lists_every_pass() -> None:
+    fields = [f.name for f in dataclasses.fields(PackOptions) if f.name.startswith("enable_")]
+    given_all = dict.fromkeys(fields, True)
+    options = PackOptions(model="m", data=("#rand(0,1)",), output="o", **given_all)
+    assert sorted(options.optimizations) == sorted(fields)
+    assert len(fields) == len(LAYOUTS) + len(SWITCHES)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    options = PackOptions(
+        model="m",
+        data=(" ",),
+        output="",
+        timeout=0,
+        threads=-1,
+        maxerr=math.nan,
+        repeat=0,
+        seed=-1,
+        enable_nchw44=True,
+        enable_hwcd4=True,
+    )
+    with pytest.raises(InputError) as caught:
+        checked(options)
+    said = "\n".join(problem.message for problem in caught.value.problems)
+    for word in ("data", "output", "timeout", "threads", "maxerr", "repeat", "seed"):
+        assert word in said
+    assert "--enable-hwcd4, --enable-nchw44 without --optimize-for-inference" in said
+    assert "cannot go together" in said
+    assert all(problem.hint for problem in caught.value.problems)
