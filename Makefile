@@ -44,7 +44,7 @@ format: $(setup) ## Format the code, and mend what ruff can mend
 
 .PHONY: samples
 samples: $(setup) $(overlay)/stamp ## Make the models and data of samples/ anew (same bytes)
-	@PYTHONPATH=$(overlay) $(bin)/python samples/make.py
+	@PYTHONPATH=$(overlay) $(bin)/python -W ignore::UserWarning samples/make.py
 
 .PHONY: lock
 lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions

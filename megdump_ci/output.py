@@ -57,6 +57,14 @@ def write_whole(path: str, content: bytes) -> None:
         staged.commit()
 
 
+def check_writable(path: str) -> None:
+    """:class:`InputError` if no file can be made at ``path``; nothing is left there."""
+    if Path(path).is_dir():
+        raise InputError(f"cannot write {path}: it is a folder", "give the path of a file")
+    with StagedFile(path):
+        pass
+
+
 def make_folder(path: str) -> None:
     """Make the folder ``path`` and its parents; :class:`InputError` if that cannot be done."""
     try:

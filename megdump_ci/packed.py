@@ -13,6 +13,7 @@ are little-endian.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -59,6 +60,18 @@ class FormatError(InputError):
     """The file is not what its place in a packed file, or its use as a model, asks for."""
 
 
+def opened(path: str, what: str) -> BinaryIO:
+    """``path``, opened to be read; :class:`InputError` if it is no readable file."""
+    try:
+        # A pipe or a device could block the open, or never end.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path} is not a file", f"give the path of {what}")
+        return open(path, "rb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot read {path}: {reason}", f"give the path of {what}") from None
+
+
 def header(count: int) -> bytes:
     """The first bytes of a packed file with ``count`` testcases."""
     return MAGIC + struct.pack("<I", count)
@@ -77,6 +90,12 @@ def graph_format(head: bytes) -> str:
     if head[8:12] == _FBS_V2_ID:
         return "fbs_v2"
     return ""
+
+
+def check_model(path: str) -> None:
+    """:class:`InputError` if ``path`` is no file that looks like a bare model."""
+    with opened(path, "a dumped model (.mge)") as file:
+        model_format(file, path)
 
 
 def model_format(file: BinaryIO, path: str) -> str:

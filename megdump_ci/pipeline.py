@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from megdump_ci import __version__, output, protocol, report
+from megdump_ci import __version__, output, packed, protocol, report
 from megdump_ci.errors import (
     EngineError,
     ExitStatus,
@@ -109,6 +109,8 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
     except MegdumpError as error:
         state.problems += error.problems
         state.exit_status = error.exit_status
+        # What was begun is gone.
+        state.packed = state.deploy = None
     result = _report(options, state, time.monotonic() - start)
     if options.report and Path(options.report).is_dir():
         try:
@@ -121,7 +123,7 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
 
 
 def _pack(options: PackOptions, state: State, session: Session) -> None:
-    specs = read_specs(options.data)
+    specs = _readable(options)
     with contextlib.ExitStack() as stack:
         files = {
             name: stack.enter_context(output.StagedFile(path))
@@ -131,6 +133,26 @@ def _pack(options: PackOptions, state: State, session: Session) -> None:
         packing = Packing(options, specs, state, session, files)
         packing.run()
         _place(options, state, files, packing.written)
+
+
+def _readable(options: PackOptions) -> list[TestcaseSpec]:
+    """The testcases asked for, once all that needs no engine to be found wrong is right."""
+    specs: list[TestcaseSpec] = []
+    problems: list[Problem] = []
+    checks: list[Callable[[], object]] = [
+        lambda: packed.check_model(options.model),
+        lambda: specs.extend(read_specs(options.data)),
+    ]
+    for path in filter(None, (options.output, options.deploy_output)):
+        checks.append(lambda path=path: output.check_writable(path))
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return specs
 
 
 def _place(
@@ -552,12 +574,17 @@ def _passing(state: State, errors: list[float]) -> report.Number | None:
     """The smallest maxerr with which a failed run would pass, if there is one."""
     if state.exit_status != ExitStatus.FAILED or not errors:
         return None
-    only_errors = all(
-        output.passed or (output.against_model or output.against_expected) is not None
+    explained = all(
+        not testcase.reason and all(map(_only_too_large, testcase.outputs))
         for testcase in state.testcases
-        for output in testcase.outputs
     )
     largest = _largest(errors)
-    if not math.isfinite(largest) or not only_errors:
+    if not math.isfinite(largest) or not explained:
         return None
     return largest
+
+
+def _only_too_large(item: report.Output) -> bool:
+    """Whether an output passed, or failed for no other reason than its error."""
+    found = (item.against_expected, item.against_model)
+    return item.passed or item.reason in [comparison.reason for comparison in found if comparison]

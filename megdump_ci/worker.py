@@ -56,7 +56,7 @@ class Worker:
         self._since: float | None = None
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", str(_ENTRY), *_module_folders()],
+                [sys.executable, "-I", "-W", "ignore", str(_ENTRY), *_module_folders()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -29,23 +29,27 @@ find_uv() {
 }
 
 install_uv() {
-  local pip=(install --quiet --disable-pip-version-check --require-hashes --no-deps
-    --only-binary :all: -r requirements/uv.txt)
-  python3 -c '' 2>/dev/null ||
+  local candidate python=
+  # The second one is for a version manager whose python3 does not run in this folder.
+  for candidate in python3 /usr/bin/python3; do
+    "$candidate" -c '' 2>/dev/null && python=$candidate && break
+  done
+  [ -n "$python" ] ||
     fail 'there is neither uv nor a python3 that runs' \
       'install uv, or Python 3 with pip (Debian, Ubuntu: apt-get install python3 python3-pip)'
-  if python3 -m pip --version >/dev/null 2>&1; then
-    python3 -m pip "${pip[@]}" --target "$1" >&2 ||
-      fail 'pip could not install uv (its message is above)' \
-        'check the network and the package index that pip is set to, or install uv yourself'
-  elif python3 -m venv "$1" >/dev/null 2>&1; then
-    "$1/bin/pip" "${pip[@]}" >&2 ||
-      fail 'pip could not install uv (its message is above)' \
-        'check the network and the package index that pip is set to, or install uv yourself'
+  local install=(install --quiet --disable-pip-version-check --require-hashes --no-deps
+    --only-binary :all: -r requirements/uv.txt)
+  if "$python" -m pip --version >/dev/null 2>&1; then
+    install=("$python" -m pip "${install[@]}" --target "$1")
+  elif "$python" -m venv "$1" >/dev/null 2>&1; then
+    install=("$1/bin/pip" "${install[@]}")
   else
-    fail "there is no uv, and $(command -v python3) has neither pip nor venv to install it with" \
+    fail "there is no uv, and $python has neither pip nor venv to install it with" \
       'Debian, Ubuntu: apt-get install python3-pip'
   fi
+  PIP_ROOT_USER_ACTION=ignore "${install[@]}" >&2 ||
+    fail 'pip could not install uv (its message is above)' \
+      'check the network and the package index that pip is set to, or install uv yourself'
 }
 
 # The interpreter's path where one is at hand, else the version for uv to find or to download.

@@ -139,7 +139,7 @@ class NeutralStream(io.TextIOBase):
         """Take ``text``; what follows its last line feed waits for the rest of the line."""
         whole, feed, rest = text.rpartition("\n")
         if feed:
-            self._stream.write(neutral(self._rest + whole) + "\n")
+            self._stream.write(neutral((self._rest + whole).removesuffix("\r")) + "\n")
             self._rest = rest
         else:
             self._rest += text

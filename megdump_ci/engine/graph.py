@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import megengine
@@ -68,8 +70,18 @@ class EngineRefused(EngineError):
     """MegEngine raised: its message, without the native backtrace."""
 
     def __init__(self, doing: str, error: BaseException, hint: str = "") -> None:
-        text = str(error).split("\nbacktrace:")[0].strip() or type(error).__name__
-        super().__init__(f"MegEngine failed {doing}: {text}", hint)
+        super().__init__(f"MegEngine failed {doing}: {_said(error)}", hint)
+
+
+def _said(error: BaseException) -> str:
+    """What the engine says, without its backtrace and its own function signatures."""
+    text = str(error).split("\nbacktrace:")[0].strip() or type(error).__name__
+    found = re.match(r"assertion `(.*?)' failed at (\S+):(\d+): [^\n]*(?:\n(.*))?", text, re.DOTALL)
+    if not found:
+        return text
+    condition, file, line, rest = found.groups()
+    where = f"assertion '{condition}' at {PurePath(file).name}:{line}"
+    return f"{rest.removeprefix('extra message: ')} ({where})" if rest else where
 
 
 @dataclass(frozen=True)

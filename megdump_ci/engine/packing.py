@@ -117,15 +117,10 @@ def _more_problems(
 
 def read_model(path: str) -> Model:
     """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done."""
-    try:
-        with open(path, "rb") as file:
-            format = packed.model_format(file, path)
-            file.seek(0)
-            content = file.read()
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror or error}", "give the path of a dumped model"
-        ) from None
+    with packed.opened(path, "a dumped model (.mge)") as file:
+        format = packed.model_format(file, path)
+        file.seek(0)
+        content = file.read()
     loaded = graph.load(content, path)
     return Model(
         path=path,

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -78,25 +78,26 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
     """Print a report: problems on ``errors``, the rest on ``out``."""
     for problem in report.problems:
         where = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
-        errors.print(Text.assemble(("error: ", "bold red"), plain(where + problem.message)))
+        message = Text.assemble(("error: ", "bold red"), plain(where + problem.message))
+        errors.print(message, soft_wrap=True)
         if problem.hint:
-            errors.print(Text(plain(f"  {problem.hint}"), "dim"))
+            errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
     if silent:
         out.print(Text(_number(report.max_error) if report.max_error is not None else "-"))
         return
     if report.testcases:
-        out.print(document(report))
+        for part in document(report):
+            out.print(part, soft_wrap=isinstance(part, Text))
     style = f"bold {_STYLES[report.verdict]}"
     if report.verdict != "error" or report.testcases:
         out.print(Text(one_line(report.headline), style), soft_wrap=True)
 
 
-def document(report: Report) -> RenderableType:
+def document(report: Report) -> list[RenderableType]:
     """Everything above the verdict line."""
     parts: list[RenderableType] = [_files(report), _testcases(report)]
     parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings]
-    parts += _failures(report)
-    return Group(*parts)
+    return parts + _failures(report)
 
 
 def _files(report: Report) -> Table:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 ARRAY_PARAMETERS = frozenset(("a", "x", "x1", "x2", "condition", "y"))
 """Parameters that take an array, a number, or a list of them."""
+BOUND_PARAMETERS = frozenset(("a_min", "a_max", "min", "max"))
+"""Parameters that take the same, or None."""
 ARRAYS_PARAMETERS = frozenset(("arrays",))
 """Parameters that take a sequence of arrays."""
 TEXT_PARAMETERS = frozenset(("dtype", "order", "mode"))
@@ -43,8 +45,10 @@ def _table(groups: list[tuple[str, str, str]]) -> dict[str, Signature]:
 
 
 DTYPES = frozenset(
-    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
-    " half single double".split()
+    (
+        *("bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64", "half", "single", "double"),
+    )
 )
 OLD_DTYPES = {"bool": "bool_", "int": "int64", "float": "float64"}
 """``bool`` and ``np.bool``: names that Python and older numpy have for dtypes."""
@@ -125,8 +129,8 @@ METHODS = _table(
     ]
 ) | {
     # These take their one argument as a tuple or spread out.
-    "reshape": _signature(" ".join(f"axis{i}" for i in range(32)) + " * order"),
-    "transpose": _signature(" ".join(f"axis{i}" for i in range(32))),
+    "reshape": Signature(("newshape",) * 32, frozenset({"order"})),
+    "transpose": Signature(("axes",) * 32, frozenset()),
 }
 """``ARRAY.NAME(...)``."""
 

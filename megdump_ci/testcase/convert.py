@@ -22,7 +22,7 @@ def convert(array: Array, target: InputType) -> Array:
     else:
         _check_floats(array, target)
     with np.errstate(all="ignore"):
-        return np.ascontiguousarray(array, target.dtype)
+        return np.asarray(array, target.dtype, order="C")
 
 
 def _check_integral(array: Array, target: InputType) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.grammar import RandomSpec
-from megdump_ci.testcase.inputs import Array, InputType, check_size
+from megdump_ci.testcase.inputs import Array, InputType, check_ndim, check_size
 
 _CHUNK = 1 << 20
 
@@ -56,12 +56,8 @@ def _values(
 def _shape(value: RandomSpec, target: InputType) -> tuple[int, ...]:
     model = target.shape
     if value.dims is not None and not value.rest:
-        if model is not None and len(value.dims) != len(model):
-            raise InputError(
-                f"shape {value.dims} has {len(value.dims)} dimensions, the model's input"
-                f" {model} has {len(model)}",
-                "give as many dimensions as the model has, or end the shape with '...'",
-            )
+        hint = "give as many dimensions as the model has, or end the shape with '...'"
+        check_ndim(value.dims, model, hint)
         return value.dims
     if model is None:
         raise InputError(
@@ -71,8 +67,8 @@ def _shape(value: RandomSpec, target: InputType) -> tuple[int, ...]:
     dims = value.dims or ()
     if len(dims) > len(model):
         raise InputError(
-            f"shape {(*dims, '...')} has {len(dims)} dimensions before '...', the model's input"
-            f" {model} has {len(model)}".replace("'...')", "...)"),
+            f"shape ({', '.join(map(str, dims))}, ...) does not fit the model's input {model}:"
+            " it has more dimensions",
             "leave dimensions out",
         )
     return (*dims, *model[len(dims) :])

@@ -70,7 +70,7 @@ def evaluate(text: str, tree: ast.expr, data: Array) -> Array:
             raise InputError(f"input transform: {problem.message}", problem.hint) from fault
     if not isinstance(result, np.ndarray) or result.ndim == 0:
         raise InputError(
-            f"the input transform '{shortened(text)}' gives {_described(result)} and no array",
+            f"the input transform '{shortened(text)}' gives {_described(result)}, not an array",
             "give an expression whose value is the whole array, such as '(data - 127.5) / 128'",
         )
     return result
@@ -139,23 +139,25 @@ class _Interpreter:
         self, function: Any, signature: Signature, node: ast.Call, own: dict[str, Any]
     ) -> Any:
         arguments = [
-            self.argument(name, item) for name, item in zip(signature.positional, node.args)
+            self.argument(name, item)
+            for name, item in zip(signature.positional, node.args, strict=False)
         ]
         named = {
             item.arg: self.argument(item.arg, item.value)
             for item in node.keywords
             if item.arg is not None
         }
-        growth.check_call(
-            signature.growth, {**own, **dict(zip(signature.positional, arguments)), **named}
-        )
+        by_position = dict(zip(signature.positional, arguments, strict=False))
+        growth.check_call(signature.growth, {**own, **by_position, **named})
         return function(*arguments, **named)
 
     def argument(self, name: str, node: ast.expr) -> Any:
         value = self.value(node)
         if name == "dtype":
             return _dtype(value)
-        if name in allowed.ARRAY_PARAMETERS:
+        if name in allowed.ARRAY_PARAMETERS or (
+            name in allowed.BOUND_PARAMETERS and value is not None
+        ):
             return _operand(value)
         if name in allowed.ARRAYS_PARAMETERS:
             items = list(value) if isinstance(value, (list, tuple)) else _operand(value)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Union
 
 from megdump_ci.testcase.faults import SyntaxFault, shortened
 
@@ -55,7 +54,7 @@ class FileSpec:
         return self.text
 
 
-ValueSpec = Union[RandomSpec, FileSpec]
+ValueSpec = RandomSpec | FileSpec
 
 
 @dataclass(frozen=True)

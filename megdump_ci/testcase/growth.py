@@ -35,7 +35,7 @@ def check(count: int) -> None:
 
 def broadcast(*values: Any) -> int:
     """Elements of the broadcast of all ``values``."""
-    return math.prod(np.broadcast_shapes(*(np.shape(value) for value in values)))
+    return int(math.prod(np.broadcast_shapes(*(np.shape(value) for value in values))))
 
 
 def matmul(left: Any, right: Any) -> int:
@@ -56,14 +56,14 @@ def indexed(array: Any, index: Any) -> int:
     shapes = [(part.size,) if part.dtype == bool else part.shape for part in picked]
     # Which axes are taken away depends on the whole index; the smallest give the upper bound.
     kept = sorted(array.shape)[axes:]
-    return math.prod(_stretched(shapes)) * math.prod(kept)
+    return int(math.prod(_stretched(shapes)) * math.prod(kept))
 
 
 def _stretched(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     """At least as large as the broadcast of ``shapes``, some of which shrink when masks do."""
     ndim = max(len(shape) for shape in shapes)
     padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
-    return tuple(max(sizes) for sizes in zip(*padded))
+    return tuple(max(sizes) for sizes in zip(*padded, strict=True))
 
 
 def _elements(value: Any) -> int:
@@ -113,7 +113,8 @@ def _pad(arguments: Mapping[str, Any]) -> int:
     widest = max(int(widths.max(initial=0)), 0)
     if widths.shape == (len(shape), 2):
         return math.prod(
-            size + abs(int(pair[0])) + abs(int(pair[1])) for size, pair in zip(shape, widths)
+            size + abs(int(pair[0])) + abs(int(pair[1]))
+            for size, pair in zip(shape, widths, strict=True)
         )
     return math.prod(size + 2 * widest for size in shape)
 

@@ -41,7 +41,7 @@ def layout_of(shape: tuple[int, ...]) -> Layout:
     """
     found = None
     if len(shape) == 2:
-        found = Layout(1, *shape, last=False, batch=False, plane=True)
+        found = Layout(1, shape[0], shape[1], last=False, batch=False, plane=True)
     elif len(shape) in (3, 4):
         batch = len(shape) == 4
         first, second, third = shape[-3:]
@@ -58,7 +58,7 @@ def layout_of(shape: tuple[int, ...]) -> Layout:
     return found
 
 
-def check(target: InputType, repeat: int) -> None:
+def check_fit(target: InputType, repeat: int) -> None:
     """:class:`InputError` if no image fits the input, or if it cannot be repeated."""
     if target.shape is None:
         return
@@ -69,6 +69,12 @@ def check(target: InputType, repeat: int) -> None:
             " which has no batch axis",
             "leave --repeat out, or give the model's input a batch axis",
         )
+
+
+def check_kind(file: BinaryIO) -> None:
+    """:class:`InputError` if OpenCV does not know the kind of the file, by its first bytes."""
+    if not cv2.haveImageReader(file.name):
+        raise _no_image()
 
 
 def read(file: BinaryIO, target: InputType, resize: bool) -> Array:
@@ -83,7 +89,7 @@ def read(file: BinaryIO, target: InputType, resize: bool) -> Array:
     pixels = _decoded(file, flags)
     if layout is None:
         channels = 1 if pixels.ndim == 2 else 3
-        layout = Layout(channels, *pixels.shape[:2], last=False, batch=True)
+        layout = Layout(channels, pixels.shape[0], pixels.shape[1], last=False, batch=True)
     elif resize:
         pixels = _resized(pixels, layout)
     return _arranged(pixels, layout)
@@ -103,11 +109,15 @@ def _decoded(file: BinaryIO, flags: int) -> Array:
             "an image can have 2**30 pixels, and 2**20 in height and width; make it smaller",
         ) from error
     if pixels is None or pixels.size == 0:
-        raise InputError(
-            "the file is neither an .npy array nor an image that can be decoded",
-            f"{ACCEPTED}; was it fetched whole?",
-        )
+        raise _no_image()
     return pixels
+
+
+def _no_image() -> InputError:
+    return InputError(
+        "the file is neither an .npy array nor an image that can be decoded",
+        f"{ACCEPTED}; was it fetched whole?",
+    )
 
 
 def _resized(pixels: Array, layout: Layout) -> Array:

@@ -75,21 +75,26 @@ class DataSettings:
     """At least 0."""
 
 
-def size_problem(shape: tuple[int, ...], itemsize: int) -> str:
-    """Why an array of ``shape`` cannot be made, or ``""``; see the limits of this module."""
-    count = math.prod(shape)
-    if count <= 0:
-        return f"shape {shape} has no element"
-    if count > ELEMENT_LIMIT:
-        return f"shape {shape} has {count} elements, more than the {ELEMENT_LIMIT} allowed"
-    if count * itemsize > BYTE_LIMIT:
-        size = count * itemsize / 2**30
-        return f"shape {shape} takes {size:.1f} GiB, more than the {BYTE_LIMIT >> 30} GiB allowed"
-    return ""
-
-
 def check_size(shape: tuple[int, ...], itemsize: int) -> None:
-    """:class:`InputError` if :func:`size_problem` finds one."""
-    problem = size_problem(shape, itemsize)
-    if problem:
-        raise InputError(problem, "give less data, or split it into several testcases")
+    """:class:`InputError` if an array of ``shape`` would be empty or above the limits."""
+    count = math.prod(shape)
+    size = count * itemsize
+    if count <= 0:
+        raise InputError(f"shape {shape} has no element", "every dimension has to be above 0")
+    if count > ELEMENT_LIMIT:
+        excess = f"has {count} elements, more than the {ELEMENT_LIMIT} allowed"
+    elif size > BYTE_LIMIT:
+        excess = f"takes {size / 2**30:.1f} GiB, more than the {BYTE_LIMIT >> 30} GiB allowed"
+    else:
+        return
+    raise InputError(f"shape {shape} {excess}", "give less data, or split it into testcases")
+
+
+def check_ndim(shape: tuple[int, ...], model: tuple[int, ...] | None, hint: str) -> None:
+    """:class:`InputError` with ``hint`` if the model's shape has another number of dimensions."""
+    if model is not None and len(shape) != len(model):
+        raise InputError(
+            f"shape {shape} does not fit the model's input {model}: the number of dimensions"
+            " differs",
+            hint,
+        )

@@ -71,7 +71,8 @@ def read(file: BinaryIO) -> Array:
     if values.size != count:
         raise InputError("the file was cut short while it was read", "give a finished file")
     array = values.reshape(header.shape, order="F" if header.fortran else "C")
-    return np.ascontiguousarray(array, header.dtype.newbyteorder("="))
+    # Not np.ascontiguousarray, which gives a single number an axis.
+    return np.asarray(array, header.dtype.newbyteorder("="), order="C")
 
 
 def with_batch(array: Array, target: InputType) -> Array:
@@ -85,7 +86,7 @@ def with_batch(array: Array, target: InputType) -> Array:
 def _parse(file: BinaryIO) -> Header:
     file.seek(0)
     try:
-        major, _ = np.lib.format.read_magic(file)
+        major, _ = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
         kind = "<H" if major == 1 else "<I"
         here = file.tell()
         (length,) = struct.unpack(kind, file.read(struct.calcsize(kind)))
@@ -98,7 +99,7 @@ def _parse(file: BinaryIO) -> Header:
             if major == 1
             else np.lib.format.read_array_header_2_0
         )
-        shape, fortran, dtype = read_header(file)
+        shape, fortran, dtype = read_header(file)  # type: ignore[no-untyped-call]
     except InputError:
         raise
     except Exception as error:

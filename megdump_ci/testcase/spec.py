@@ -92,9 +92,9 @@ class _Binding:
         items = grammar.split_items(self.spec.text)
         if len(items) == 1 and self._name_of(items[0]) is None and items[0].text[0] == "#":
             value = grammar.parse_value(items[0].text, items[0].start)
-            return {name: value for name in self.names}
+            return dict.fromkeys(self.names, value)
         for item in items:
-            self._place(item, len(items))
+            self._place(item)
         missing = [name for name in self.names if name not in self.values]
         if missing and not self.unplaced:
             self._report(
@@ -106,7 +106,7 @@ class _Binding:
             raise InputError(self.problems)
         return {name: self.values[name] for name in self.names}
 
-    def _place(self, item: Item, count: int) -> None:
+    def _place(self, item: Item) -> None:
         name = self._name_of(item)
         if name is not None:
             value = item.text[len(name) :].lstrip()[1:].lstrip()
@@ -116,7 +116,7 @@ class _Binding:
             self._set(self.names[0], grammar.parse_value(item.text, item.start))
         else:
             self.unplaced = True
-            self._report_unplaced(item, count)
+            self._report_unplaced(item)
 
     def _set(self, name: str, value: ValueSpec) -> None:
         if name not in self.values:
@@ -141,7 +141,7 @@ class _Binding:
         ]
         return max(fitting, key=len, default=None)
 
-    def _report_unplaced(self, item: Item, count: int) -> None:
+    def _report_unplaced(self, item: Item) -> None:
         head = item.text[: item.text.index("#")] if _hides_random(item.text) else item.text
         inputs = f"the model's inputs are {listed(self.names)}"
         if len(self.names) == 1:

@@ -233,7 +233,7 @@ class _Check:
         if len(node.args) > len(signature.positional):
             extra = node.args[len(signature.positional)]
             raise self.fault(extra, f"at most {len(signature.positional)} arguments without a name")
-        for name, item in zip(signature.positional, node.args):
+        for name, item in zip(signature.positional, node.args, strict=False):
             self.argument(name, item, depth)
         for keyword in node.keywords:
             if keyword.arg is None:

@@ -23,6 +23,7 @@ from megdump_ci.testcase.inputs import (
     Array,
     DataSettings,
     InputType,
+    check_ndim,
     check_size,
 )
 from megdump_ci.testcase.spec import FileSpec, RandomSpec, TestcaseSpec, ValueSpec, bind
@@ -103,9 +104,11 @@ def _check_file(
             # The transform may change the shape.
             if not settings.input_transform:
                 lacks_batch = target.shape is not None and header.shape == target.shape[1:]
-                _check_ndim((1, *header.shape) if lacks_batch else header.shape, target)
+                shape = (1, *header.shape) if lacks_batch else header.shape
+                check_ndim(shape, target.shape, _NDIM_HINT)
         else:
-            image.check(target, settings.repeat)
+            image.check_fit(target, settings.repeat)
+            image.check_kind(file)
 
 
 def _from_file(
@@ -120,14 +123,14 @@ def _from_file(
     array = _repeated(array, settings.repeat)
     if change is not None:
         array = change(array)
-    _check_ndim(array.shape, target)
+    check_ndim(array.shape, target.shape, _NDIM_HINT)
     return convert(array, target)
 
 
 def _read(file: BinaryIO, target: InputType, settings: DataSettings) -> Array:
     if files.is_npy(file):
         return npy.with_batch(npy.read(file), target)
-    image.check(target, settings.repeat)
+    image.check_fit(target, settings.repeat)
     return image.read(file, target, settings.resize_input)
 
 
@@ -143,15 +146,10 @@ def _repeated(array: Array, repeat: int) -> Array:
     return np.repeat(array, repeat, axis=0)
 
 
-def _check_ndim(shape: tuple[int, ...], target: InputType) -> None:
-    if target.shape is None or len(shape) == len(target.shape):
-        return
-    raise InputError(
-        f"the data has shape {shape} with {len(shape)} dimensions, the model's input"
-        f" {target.shape} has {len(target.shape)}",
-        "give data of the model's shape (a batch axis of 1 is added where only that is missing),"
-        " or change it with --input-transform",
-    )
+_NDIM_HINT = (
+    "give data of the model's shape (a batch axis of 1 is added where only that is missing), or"
+    " change it with --input-transform"
+)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def test_every_input_arrives_under_both_its_names(spec: Any) -> None:
     }[spec.kind]
     if spec.choices:
         text = value = spec.choices[0]
-    extra = {"INPUT_OPTIMIZE-FOR-INFERENCE": "true"} if spec.group == "optimise" else {}
+    extra = {"INPUT_OPTIMIZE-FOR-INFERENCE": "true"} if spec.name.startswith("enable") else {}
     for name in (spec.name.upper(), spec.name.upper().replace("-", "_")):
         options = inputs.read({**_LEAST, **extra, f"INPUT_{name}": f"\t{text} \n"})
         assert getattr(options, spec.field) == ((value,) if spec.many else value)

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from megdump_ci import pipeline, report
+from megdump_ci.action.main import main
+from megdump_ci.errors import ExitStatus
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+Run = Callable[..., "Result"]
+
+
+class Result:
+    """What the action left behind."""
+
+    def __init__(self, runner: Any, status: int, log: str, folder: Path) -> None:
+        self.status = status
+        self.log = log
+        self.commands = runner.commands(log)
+        self.outputs = runner.outputs((folder / "output").read_text(encoding="utf-8"))
+        self.summary = (folder / "summary").read_text(encoding="utf-8")
+
+    def annotations(self, kind: str) -> list[Any]:
+        return [command for command in self.commands if command.name == kind]
+
+
+@pytest.fixture
+def run(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the action on a workspace with the report of a pipeline that the test gives."""
+    workspace, commands = tmp_path / "workspace", tmp_path / "commands"
+    workspace.mkdir()
+    commands.mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def run(answer: report.Report | BaseException | Callable[[], None], **inputs: str) -> Result:
+        def fake(options: Any, observer: Any) -> report.Report:
+            observer.phase("pack and verify")
+            (workspace / options.output).touch()
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, report.Report):
+                return answer
+            answer()
+            raise AssertionError("the run went on")
+
+        monkeypatch.setattr(pipeline, "run", fake)
+        for name in ("output", "summary"):
+            (commands / name).touch()
+        given = {"model": "model.mge", "data": "#rand(0,1)", "output": "out.mge", **inputs}
+        environ = {
+            "GITHUB_WORKSPACE": str(workspace),
+            "GITHUB_OUTPUT": str(commands / "output"),
+            "GITHUB_STEP_SUMMARY": str(commands / "summary"),
+            **{f"INPUT_{name.upper()}": value for name, value in given.items()},
+        }
+        stream = io.StringIO()
+        return Result(runner, main(environ, stream), stream.getvalue(), commands)
+
+    return run
+
+
+def _report(**fields: Any) -> report.Report:
+    given = {
+        "tool": report.Tool(version="0"),
+        "command": "megdump-ci pack model.mge",
+        "options": {},
+        "verdict": "passed",
+        "exit_status": 0,
+        "headline": "PASS: 1 of 1 testcase",
+        "machine": report.Machine(system="", processor="", cores=1, memory=1, python=""),
+        "packed": _graph("out.mge"),
+        "testcases": [_testcase(0, passed=True)],
+        "max_error": 1e-7,
+        **fields,
+    }
+    return msgspec.convert(msgspec.to_builtins(given), report.Report)
+
+
+def _graph(path: str) -> report.Graph:
+    return report.Graph(
+        path=path,
+        size=1,
+        digest="sha256:0",
+        format="fbs_v2",
+        inputs=[],
+        outputs=[],
+        operators={},
+        parameters=0,
+        parameter_bytes=0,
+    )
+
+
+def _testcase(index: int, *, passed: bool, name: str = "prob") -> report.Testcase:
+    output = report.Output(name=name, dtype="float32", shape=[1], passed=passed, reason="differs")
+    return report.Testcase(
+        index=index,
+        source=report.Source(spec="#rand(0,1)", file="list.txt", line=index + 1),
+        inputs=[],
+        passed=passed,
+        outputs=[output],
+    )
+
+
+def test_a_run_that_passed(run: Run) -> None:
+    result = run(_report())
+    assert result.status == 0
+    assert result.outputs == {
+        "verdict": "passed",
+        "output": "out.mge",
+        "strip-info": "",
+        "report": "",
+        "max-error": "1e-07",
+    }
+    assert [command.name for command in result.commands] == ["group", "endgroup"]
+    assert "PASS: 1 of 1 testcase" in result.log
+    assert "\x1b[" in result.log
+    assert "passed" in result.summary
+
+
+def test_a_run_that_failed_is_annotated_where_the_testcases_stand(run: Run) -> None:
+    testcases = [_testcase(index, passed=index == 1) for index in range(30)]
+    infos = [report.StripInfo(path="out.mge", describes="packed", hash=0)] * 2
+    result = run(
+        _report(
+            verdict="failed",
+            exit_status=1,
+            headline="FAIL",
+            testcases=testcases,
+            strip_info=infos,
+            max_error="nan",
+        )
+    )
+    assert result.status == 1
+    assert result.outputs["verdict"] == "failed"
+    assert result.outputs["output"] == "out.mge"
+    assert result.outputs["strip-info"] == "out.mge\nout.mge"
+    assert result.outputs["max-error"] == "nan"
+    errors = result.annotations("error")
+    assert errors[0].message == "FAIL"
+    assert [item.properties["line"] for item in errors[1:]] == [str(n) for n in (1, *range(3, 11))]
+    assert errors[1].properties["file"] == "list.txt"
+
+
+def test_the_engine_failed_and_an_earlier_file_is_no_output(run: Run) -> None:
+    problem = report.Problem(message="the engine was killed", hint="a hint")
+    result = run(
+        _report(verdict="error", exit_status=3, headline="ERROR: killed", problems=[problem])
+    )
+    assert result.status == 3
+    assert result.outputs["verdict"] == "error"
+    assert result.outputs["output"] == ""
+    assert result.annotations("error")[0].message == "the engine was killed\na hint"
+
+
+def test_what_was_not_verified_is_a_warning(run: Run) -> None:
+    result = run(_report(verdict="not verified", headline="NOT VERIFIED", warnings=["w"]))
+    assert result.status == 0
+    assert [item.message for item in result.annotations("warning")] == ["w", "NOT VERIFIED"]
+
+
+def test_wrong_inputs_are_all_named_and_nothing_is_run(run: Run) -> None:
+    fault = AssertionError("the pipeline was run")
+    result = run(fault, model="", repeat="x", silent="yes", maxer="1")
+    assert result.status == ExitStatus.INPUT
+    assert result.outputs["verdict"] == "error"
+    messages = [item.message for item in result.annotations("error")]
+    assert len(messages) == 3
+    for name in ("repeat", "silent", "model"):
+        assert any(name in message for message in messages)
+        assert name in result.summary
+    assert "did you mean 'maxerr'" in result.annotations("warning")[0].message
+
+
+def test_a_fault_of_the_program_has_a_verdict_and_a_traceback(run: Run) -> None:
+    result = run(ZeroDivisionError("::set-env name=A::b\n##[error]c"))
+    assert result.status == ExitStatus.INTERNAL
+    assert result.outputs["verdict"] == "error"
+    assert "Traceback" in result.log
+    assert [item.name for item in result.commands] == ["group", "endgroup", "error"]
+    assert "ZeroDivisionError" in result.annotations("error")[0].message
+
+
+def test_nothing_that_a_model_says_is_obeyed(run: Run) -> None:
+    name = "\n::error::evil\r::error::evil ##[error]evil\n<b>evil</b>\n\n# evil"
+    testcase = _testcase(0, passed=False, name=name)
+    result = run(
+        _report(
+            verdict="failed",
+            exit_status=1,
+            headline=name,
+            testcases=[testcase],
+            warnings=[name],
+            packed=_graph(name),
+        ),
+        model=name,
+    )
+    for command in result.commands:
+        assert not command.message.startswith("evil")
+    assert len(result.commands) == 5
+    assert result.outputs["output"] == ""
+    assert "<b>" not in result.summary
+
+
+def test_silent_prints_the_error_only(run: Run) -> None:
+    assert "\n1e-07\n" in run(_report(), silent="true").log.replace("\x1b[0m", "")
+
+
+def test_outputs_that_cannot_be_written_are_no_success(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(_report())
+    environ = {"GITHUB_WORKSPACE": str(tmp_path / "workspace"), "GITHUB_OUTPUT": str(tmp_path)}
+    environ |= {"INPUT_MODEL": "m", "INPUT_DATA": "d", "INPUT_OUTPUT": "o"}
+    stream = io.StringIO()
+    assert main(environ, stream) == ExitStatus.INPUT
+    assert "cannot write the outputs" in stream.getvalue()
+
+
+def test_files_are_given_to_the_owner_of_the_workspace_even_after_a_fault(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        os, "fchown", lambda fd, *_: given.append(os.readlink(f"/proc/self/fd/{fd}"))
+    )
+    run(ZeroDivisionError())
+    assert [os.path.basename(path) for path in given] == ["out.mge"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_has_a_verdict(run: Run, number: signal.Signals) -> None:
+    earlier = signal.getsignal(number)
+    result = run(lambda: os.kill(os.getpid(), number))
+    assert signal.getsignal(number) is earlier
+    assert result.status == ExitStatus.INPUT
+    assert result.outputs["verdict"] == "error"
+    assert number.name in result.annotations("error")[0].message
+
+
+def test_the_entry_point_answers_wrong_input_without_the_heavy_modules(tmp_path: Path) -> None:
+    # Modules of these names in the workspace are not what is imported.
+    for name in ("numpy", "megdump_ci", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n")
+    code = (
+        "import runpy, sys; sys.argv = [sys.argv[1]]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: status = end.code\n"
+        "heavy = {'numpy', 'rich.console', 'cv2', 'megengine'} & set(sys.modules)\n"
+        "sys.exit(status if not heavy else f'loaded {heavy}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(_ROOT / "entrypoint.py")],
+        env={"GITHUB_WORKSPACE": str(tmp_path), "PYTHONPATH": str(tmp_path), "PATH": "nonsense"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == ExitStatus.INPUT, done.stderr
+    assert "model is empty" in done.stdout
