@@ -17,11 +17,11 @@ RUN python -m venv --without-pip /opt/venv \
       pip --python /opt/venv/bin/python install \
         --require-hashes --no-deps --no-build-isolation --no-compile -r "$list" || exit 1; \
     done \
- && python -W ignore -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
+ && python -W ignore -m compileall -q -f --invalidation-mode unchecked-hash /opt/venv/lib
 
-COPY entrypoint.py /opt/megdump-ci/
+COPY LICENSE entrypoint.py /opt/megdump-ci/
 COPY megdump_ci /opt/megdump-ci/megdump_ci
-RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/megdump-ci \
+RUN python -m compileall -q -f --invalidation-mode unchecked-hash /opt/megdump-ci \
  && echo /opt/megdump-ci > "$(echo /opt/venv/lib/python3.*/site-packages)/megdump-ci.pth" \
  && printf '%s\n' '#!/opt/venv/bin/python -IB' \
       'import runpy' 'runpy.run_module("megdump_ci", run_name="__main__", alter_sys=True)' \
@@ -42,6 +42,7 @@ COPY --from=build /opt/megdump-ci /opt/megdump-ci
 ARG BASE
 LABEL org.opencontainers.image.title="megdump-ci" \
       org.opencontainers.image.description="Pack a MegEngine model with testcases and verify the packed file" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/${BASE}"
 
 ENV PATH=/opt/megdump-ci:/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \

@@ -189,7 +189,7 @@ def _graph_size(file: BinaryIO, offset: int, limit: int, path: str, what: str) -
     head = file.read(24)
     try:
         if graph_format(head) == "fbs_v2":
-            size = 4 + struct.unpack_from("<I", head)[0]
+            size = 4 + int(struct.unpack_from("<I", head)[0])
         else:
             size = _fbs_size(file, head, offset, limit)
     except struct.error:
@@ -206,8 +206,8 @@ def _graph_size(file: BinaryIO, offset: int, limit: int, path: str, what: str) -
 def _fbs_size(file: BinaryIO, head: bytes, offset: int, limit: int) -> int:
     # magic, [feature mask: 8], padding: 4, bytes of tensor data: 8, tensors, size: 4, flatbuffer
     tensors_at = 24 if head[:4] == _FBS_FEATURES else 16
-    tensor_bytes: int = struct.unpack_from("<Q", head, tensors_at - 8)[0]
+    tensor_bytes = int(struct.unpack_from("<Q", head, tensors_at - 8)[0])
     table_at = offset + tensors_at + tensor_bytes
     file.seek(min(table_at, limit))
-    (table_bytes,) = struct.unpack("<I", file.read(4))
-    return int(table_at - offset + 4 + table_bytes)
+    table_bytes: int = struct.unpack("<I", file.read(4))[0]
+    return table_at - offset + 4 + table_bytes

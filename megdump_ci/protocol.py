@@ -11,7 +11,6 @@ import msgspec
 from megdump_ci import report
 from megdump_ci.errors import Problem
 
-
 # From the parent to a worker
 
 

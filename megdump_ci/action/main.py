@@ -98,9 +98,7 @@ def _run(options: PackOptions, log: Log) -> Outcome:
         verdict=result.verdict,
         exit_status=result.exit_status,
         headline=result.headline,
-        problems=[
-            Problem(item.message, item.hint, item.file, item.line) for item in result.problems
-        ],
+        problems=result.problems,
         options=options,
         result=result,
     )
@@ -212,25 +210,36 @@ def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log
 
 
 def _outputs(outcome: Outcome, root: Path) -> dict[str, str]:
-    """The outputs by name; a path only if there is such a file and this run wrote it."""
-    result, options = outcome.result, outcome.options
-    packed = result.packed.path if result and result.packed and outcome.verdict != "error" else ""
-    infos = [info.path for info in result.strip_info] if result else []
-    report = (
-        os.path.join(options.report, "report.json") if result and options and options.report else ""
-    )
+    """The outputs by name; a path only if this run wrote the file."""
+    result = outcome.result
+    # After an error, a file of that name is an earlier run's.
+    packed = result.packed if result and outcome.verdict != "error" else None
+    infos = result.strip_info if result else []
     error = result.max_error if result else None
-
-    def written(path: str) -> str:
-        return paths.shown(path, root) if path and os.path.isfile(path) else ""
-
     return {
         "verdict": outcome.verdict,
-        "output": written(packed),
-        "strip-info": "\n".join(filter(None, map(written, infos))),
-        "report": written(report),
+        "output": _written(packed.path, root) if packed else "",
+        "strip-info": "\n".join(filter(None, (_written(info.path, root) for info in infos))),
+        "report": _report(outcome, root),
         "max-error": "" if error is None else str(error),
     }
+
+
+def _written(path: str, root: Path) -> str:
+    return paths.shown(path, root) if os.path.isfile(path) else ""
+
+
+def _report(outcome: Outcome, root: Path) -> str:
+    if outcome.result is None or outcome.options is None or not outcome.options.report:
+        return ""
+    from megdump_ci.report import to_json
+
+    path = os.path.join(outcome.options.report, "report.json")
+    try:
+        written = Path(path).read_bytes()
+    except OSError:
+        return ""
+    return paths.shown(path, root) if written == to_json(outcome.result) else ""
 
 
 @contextlib.contextmanager

@@ -264,7 +264,7 @@ def _judge_output(
     if truth.outputs is not None and place < len(truth.outputs):
         against_model = _compare(truth.outputs[place], computed, maxerr)
     verdicts = Verdicts(assertion, against_expected, against_model)
-    reason = _unlike(row.name, place, computed, truth) or verdicts.reason()
+    reason = _unlike(row, place, computed, truth) or verdicts.reason()
     return report.Output(
         name=row.name,
         dtype=str(computed.dtype.name),
@@ -277,14 +277,15 @@ def _judge_output(
     )
 
 
-def _unlike(name: str, place: int, computed: Array, truth: Truth) -> str:
+def _unlike(row: Row, place: int, computed: Array, truth: Truth) -> str:
     """How an output differs in kind from the model's; empty if it does not."""
     if truth.outputs is None or place >= len(truth.outputs):
         return ""
     # A file without names has made-up ones; another output's name means a changed order.
-    if name in truth.names and truth.names[place] != name:
+    if row.name in truth.names and truth.names[place] != row.name:
         return f"it stands where the model has output {truth.names[place]}"
-    if truth.outputs[place].dtype != computed.dtype:
+    # What an assertion compared need not have the output's dtype.
+    if row.output is not None and truth.outputs[place].dtype != computed.dtype:
         return f"dtype is {computed.dtype}, the model's is {truth.outputs[place].dtype}"
     return ""
 

@@ -195,8 +195,12 @@ def split_outputs(loaded: LoadedGraph) -> tuple[list[Var], list[Assertion]]:
     """A packed graph's plain outputs, and its assertions."""
     plain, assertions = [], []
     for var in loaded.outputs:
-        if var.owner.type == "AssertEqual":
-            assertions.append(_assertion(var))
+        check = var
+        # Float16 passes of older tools convert the assertion's result as any other output.
+        while check.owner.type == "TypeCvt":
+            (check,) = check.owner.inputs
+        if check.owner.type == "AssertEqual":
+            assertions.append(_assertion(check))
         else:
             plain.append(var)
     return plain, assertions
@@ -399,8 +403,18 @@ def tensor_facts(name: str, var: Var) -> report.Tensor:
     return report.Tensor(
         name=name,
         dtype=dtype_label(var.dtype),
-        shape=[int(size) for size in var.shape] if var.shape is not None else None,
+        shape=declared_shape(var),
     )
+
+
+def declared_shape(var: Var) -> list[int] | None:
+    """The shape that the graph fixes for a var, if it does."""
+    try:
+        shape = var.shape
+    except RuntimeError:
+        # It depends on values, and the engine offers no other way to ask.
+        return None
+    return [int(size) for size in shape] if shape is not None else None
 
 
 def count_operators(outputs: Sequence[Var]) -> dict[str, int]:

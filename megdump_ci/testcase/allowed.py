@@ -57,18 +57,25 @@ CONSTANTS = frozenset(("pi", "e", "inf", "nan", "newaxis"))
 FUNCTIONS = _table(
     [
         (
-            "abs absolute fabs negative sign sqrt square cbrt exp exp2 expm1 log log2 log10 log1p"
-            " sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh floor ceil"
-            " trunc rint reciprocal deg2rad rad2deg degrees radians isnan isinf isfinite"
-            " logical_not invert bitwise_not signbit positive",
+            (
+                "abs absolute fabs negative sign sqrt square cbrt exp exp2"
+                " expm1 log log2 log10 log1p"
+                " sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh"
+                " arccosh arctanh floor ceil"
+                " trunc rint reciprocal deg2rad rad2deg degrees radians isnan isinf isfinite"
+                " logical_not invert bitwise_not signbit positive"
+            ),
             "x * dtype",
             "same",
         ),
         (
-            "add subtract multiply divide true_divide floor_divide mod remainder fmod power"
-            " float_power maximum minimum fmax fmin hypot arctan2 copysign logical_and logical_or"
-            " logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal"
-            " not_equal less less_equal greater greater_equal",
+            (
+                "add subtract multiply divide true_divide floor_divide mod remainder fmod power"
+                " float_power maximum minimum fmax fmin hypot arctan2"
+                " copysign logical_and logical_or"
+                " logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal"
+                " not_equal less less_equal greater greater_equal"
+            ),
             "x1 x2 * dtype",
             "broadcast",
         ),
@@ -78,8 +85,10 @@ FUNCTIONS = _table(
         ("nan_to_num", "x * nan posinf neginf copy", "same"),
         ("round round_ around", "a decimals", "same"),
         (
-            "mean std var sum prod min max amin amax median any all argmin argmax ptp nanmean"
-            " nanstd nanvar nanmin nanmax nansum nanmedian",
+            (
+                "mean std var sum prod min max amin amax median any all argmin argmax ptp nanmean"
+                " nanstd nanvar nanmin nanmax nansum nanmedian"
+            ),
             "a axis * keepdims dtype ddof",
             "same",
         ),

@@ -25,20 +25,25 @@ def convert(array: Array, target: InputType) -> Array:
         return np.asarray(array, target.dtype, order="C")
 
 
+def _rounded(array: Array, target: InputType, data: str = "data") -> str:
+    """A transform that brings ``array`` into an integral input."""
+    low, high = target.integer_range()
+    if array.dtype.kind == "f" and (array.dtype.type(low) != low or array.dtype.type(high) != high):
+        # Such a bound would itself be rounded out of the range.
+        data += ".astype(np.float64)"
+    return f"np.clip(np.round({data}), {low}, {high})"
+
+
 def _check_integral(array: Array, target: InputType) -> None:
     if array.dtype.kind != "f":
         return
-    low, high = target.integer_range()
     finite = np.isfinite(array)
     if not finite.all():
-        raise _refused(
-            array, int(np.argmin(finite)), target, f"np.clip(np.nan_to_num(data), {low}, {high})"
-        )
+        transform = _rounded(array, target, "np.nan_to_num(data)")
+        raise _refused(array, int(np.argmin(finite)), target, transform)
     whole = array == np.trunc(array)
     if not whole.all():
-        raise _refused(
-            array, int(np.argmin(whole)), target, f"np.clip(np.round(data), {low}, {high})"
-        )
+        raise _refused(array, int(np.argmin(whole)), target, _rounded(array, target))
 
 
 def _check_range(array: Array, target: InputType, limits: tuple[int, int]) -> None:
@@ -47,7 +52,7 @@ def _check_range(array: Array, target: InputType, limits: tuple[int, int]) -> No
     smallest, largest = array.min().item(), array.max().item()
     if smallest >= low and largest <= high:
         return
-    transform = f"np.clip(np.round(data), {low}, {high})"
+    transform = _rounded(array, target)
     if array.dtype == np.uint8 and target.dtype == np.int8 and (low, high) == (-128, 127):
         transform = "data.astype(np.int16) - 128"
     where = array.argmin() if smallest < low else array.argmax()

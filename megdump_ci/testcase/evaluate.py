@@ -107,8 +107,7 @@ class _Interpreter:
         if isinstance(node, ast.UnaryOp):
             return _UNARY[type(node.op)](_operand(self.value(node.operand)))
         if isinstance(node, ast.Compare):
-            left = _operand(self.value(node.left))
-            right = _operand(self.value(node.comparators[0]))
+            left, right = _pair(self.value(node.left), self.value(node.comparators[0]))
             growth.check(growth.broadcast(left, right))
             return _COMPARE[type(node.ops[0])](left, right)
         raise TypeError(f"{type(node).__name__} is not allowed")
@@ -215,7 +214,7 @@ class _Interpreter:
 def _binary(op: ast.operator, left: Any, right: Any) -> Any:
     if isinstance(op, ast.Add) and type(left) is type(right) and isinstance(left, (tuple, list)):
         return left + right
-    left, right = _operand(left), _operand(right)
+    left, right = _pair(left, right)
     if isinstance(left, int) and isinstance(right, int):
         _check_integers(op, left, right)
     if isinstance(op, ast.MatMult):
@@ -233,6 +232,15 @@ def _check_integers(op: ast.operator, left: int, right: int) -> None:
         too_large = isinstance(op, ast.LShift) and right > _BITS
     if too_large:
         raise OverflowError("the integer is not below 2**63; write a float, such as 2.0")
+
+
+def _pair(left: Any, right: Any) -> tuple[Any, Any]:
+    """Both operands, for an operator that is numpy's and not that of Python's sequences."""
+    if not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
+        for value in (left, right):
+            if isinstance(value, (tuple, list)):
+                raise TypeError(f"{_described(value)} is no array; write np.array(...)")
+    return _operand(left), _operand(right)
 
 
 def _operand(value: Any) -> Any:

@@ -34,9 +34,9 @@ def _testcases(text: str) -> Iterator[tuple[int, str]]:
     # str.splitlines would also split at characters that a file name can hold.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if line and (line[0] != "#" or is_random(line)):
-            yield number, line
+        testcase = line.strip()
+        if testcase and (testcase[0] != "#" or is_random(testcase)):
+            yield number, testcase
 
 
 def _read(path: str) -> str:

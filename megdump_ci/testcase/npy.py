@@ -11,7 +11,7 @@ import numpy as np
 
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.files import size_of
-from megdump_ci.testcase.inputs import Array, InputType, check_size
+from megdump_ci.testcase.inputs import Array, check_size
 
 _HEADER_LIMIT = 10_000
 _DIMENSIONS = 32
@@ -75,12 +75,9 @@ def read(file: BinaryIO) -> Array:
     return np.asarray(array, header.dtype.newbyteorder("="), order="C")
 
 
-def with_batch(array: Array, target: InputType) -> Array:
-    """``array``, with a batch axis of 1 if that is all it lacks to the model's shape."""
-    shape = target.shape
-    if shape is not None and array.ndim == len(shape) - 1 and array.shape == shape[1:]:
-        return array[np.newaxis]
-    return array
+def batch_shape(shape: tuple[int, ...], model: tuple[int, ...] | None) -> tuple[int, ...]:
+    """``shape``, with a batch axis of 1 in front if that is all it lacks to the model's shape."""
+    return (1, *shape) if model and shape == model[1:] else shape
 
 
 def _parse(file: BinaryIO) -> Header:

@@ -157,15 +157,8 @@ class _Check:
             self.attribute(node, depth)
         elif isinstance(node, ast.Call):
             self.call(node, depth)
-        elif isinstance(node, ast.BinOp):
-            self.operator(node, node.op, _OPERATORS)
-            self.value(node.left, depth)
-            self.value(node.right, depth)
-        elif isinstance(node, ast.UnaryOp):
-            self.operator(node, node.op, _UNARY)
-            self.value(node.operand, depth)
-        elif isinstance(node, ast.Compare):
-            self.comparison(node, depth)
+        elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare)):
+            self.operation(node, depth)
         elif isinstance(node, (ast.Tuple, ast.List)):
             for item in node.elts:
                 self.value(item, depth)
@@ -254,14 +247,22 @@ class _Check:
         ):
             self.value(node, depth)
 
-    def comparison(self, node: ast.Compare, depth: int) -> None:
-        if len(node.ops) > 1:
+    def operation(self, node: ast.BinOp | ast.UnaryOp | ast.Compare, depth: int) -> None:
+        if isinstance(node, ast.BinOp):
+            self.operator(node, node.op, _OPERATORS)
+            self.value(node.left, depth)
+            self.value(node.right, depth)
+        elif isinstance(node, ast.UnaryOp):
+            self.operator(node, node.op, _UNARY)
+            self.value(node.operand, depth)
+        elif len(node.ops) > 1:
             raise self.fault(
                 node, "a chain of comparisons is not allowed", "write (a < data) & (data < b)"
             )
-        self.operator(node, node.ops[0], _COMPARISONS)
-        self.value(node.left, depth)
-        self.value(node.comparators[0], depth)
+        else:
+            self.operator(node, node.ops[0], _COMPARISONS)
+            self.value(node.left, depth)
+            self.value(node.comparators[0], depth)
 
     def index(self, node: ast.expr, depth: int) -> None:
         if isinstance(node, ast.Constant) and node.value is Ellipsis:

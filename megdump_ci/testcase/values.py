@@ -103,8 +103,7 @@ def _check_file(
             header = npy.read_header(file)
             # The transform may change the shape.
             if not settings.input_transform:
-                lacks_batch = target.shape is not None and header.shape == target.shape[1:]
-                shape = (1, *header.shape) if lacks_batch else header.shape
+                shape = npy.batch_shape(header.shape, target.shape)
                 check_ndim(shape, target.shape, _NDIM_HINT)
         else:
             image.check_fit(target, settings.repeat)
@@ -129,7 +128,8 @@ def _from_file(
 
 def _read(file: BinaryIO, target: InputType, settings: DataSettings) -> Array:
     if files.is_npy(file):
-        return npy.with_batch(npy.read(file), target)
+        array = npy.read(file)
+        return array.reshape(npy.batch_shape(array.shape, target.shape))
     image.check_fit(target, settings.repeat)
     return image.read(file, target, settings.resize_input)
 

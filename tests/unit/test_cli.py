@@ -47,7 +47,8 @@ def test_help_does_not_load_what_is_slow(argv: list[str]) -> None:
     program = (
         "import sys\nfrom megdump_ci import cli\n"
         f"try:\n    cli.main({argv!r})\nfinally:\n"
-        "    print(sorted({'megengine', 'numpy', 'cv2', 'rich'} & set(sys.modules)), file=sys.stderr)"
+        "    loaded = {'megengine', 'numpy', 'cv2', 'rich'} & set(sys.modules)\n"
+        "    print(sorted(loaded), file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.returncode == 0

@@ -79,7 +79,7 @@ class Runner:
 
 
 def _until(lines: object, delimiter: str) -> list[str]:
-    found = []
+    found: list[str] = []
     for line in lines:  # type: ignore[attr-defined]
         if line == delimiter:
             return found

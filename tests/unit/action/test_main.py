@@ -14,7 +14,7 @@ import pytest
 
 from megdump_ci import pipeline, report
 from megdump_ci.action.main import main
-from megdump_ci.errors import ExitStatus
+from megdump_ci.errors import ExitStatus, Problem
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -153,7 +153,7 @@ def test_a_run_that_failed_is_annotated_where_the_testcases_stand(run: Run) -> N
 
 
 def test_the_engine_failed_and_an_earlier_file_is_no_output(run: Run) -> None:
-    problem = report.Problem(message="the engine was killed", hint="a hint")
+    problem = Problem(message="the engine was killed", hint="a hint")
     result = run(
         _report(verdict="error", exit_status=3, headline="ERROR: killed", problems=[problem])
     )
@@ -161,6 +161,15 @@ def test_the_engine_failed_and_an_earlier_file_is_no_output(run: Run) -> None:
     assert result.outputs["verdict"] == "error"
     assert result.outputs["output"] == ""
     assert result.annotations("error")[0].message == "the engine was killed\na hint"
+
+
+def test_only_the_report_of_this_run_is_an_output(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "workspace" / "reports" / "report.json"
+    path.parent.mkdir()
+    path.write_bytes(report.to_json(_report(verdict="passed", headline="an earlier one")))
+    assert run(_report(), report="reports").outputs["report"] == ""
+    path.write_bytes(report.to_json(_report()))
+    assert run(_report(), report="reports").outputs["report"] == "reports/report.json"
 
 
 def test_what_was_not_verified_is_a_warning(run: Run) -> None:

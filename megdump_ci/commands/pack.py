@@ -1,0 +1,208 @@
+"""``megdump-ci pack``: two engine processes, one that packs and one that verifies.
+
+They work at the same time, the second on what the first has written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from megdump_ci import output, packed, protocol, report
+from megdump_ci.errors import ExitStatus, InputError, Problem
+from megdump_ci.options import PackOptions
+from megdump_ci.session import Session
+from megdump_ci.state import State
+from megdump_ci.testcase import transform
+from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+from megdump_ci.worker import Event, Worker
+
+WINDOW = 4
+"""Testcases that packing may be ahead of verifying: what bounds memory and scratch space."""
+
+FAILED_SUFFIX = ".failed"
+"""A packed file that did not pass is kept under its name and this, beside an earlier good one."""
+
+
+def execute(options: PackOptions, state: State, session: Session) -> None:
+    """Pack, verify what was written, and put the files in place."""
+    specs = _readable(options)
+    with contextlib.ExitStack() as stack:
+        files = {
+            name: stack.enter_context(output.StagedFile(path))
+            for name, path in (("packed", options.output), ("deploy", options.deploy_output))
+            if path
+        }
+        packing = Packing(options, specs, state, session, files)
+        packing.run()
+        _place(options, state, files, packing.written)
+
+
+def _readable(options: PackOptions) -> list[TestcaseSpec]:
+    """The testcases asked for, once all that needs no engine to be found wrong is right."""
+    written = (options.output, options.deploy_output)
+    specs: list[TestcaseSpec] = []
+    checks: list[Callable[[], object]] = [
+        lambda: packed.check_model(options.model),
+        lambda: specs.extend(read_specs(options.data)),
+        lambda: options.input_transform and transform.parse(options.input_transform),
+        *(partial(output.check_writable, path) for path in written if path),
+    ]
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return specs
+
+
+def _place(
+    options: PackOptions,
+    state: State,
+    files: dict[str, output.StagedFile],
+    written: protocol.GraphWritten,
+) -> None:
+    """Move the files into place; what failed goes beside an earlier good file."""
+    suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
+    assert state.packed is not None
+    path = files["packed"].commit(suffix)
+    state.packed = msgspec.structs.replace(state.packed, path=path)
+    if options.output_strip_info:
+        _write_strip_info(state, path, "packed", written.strip_info, written.hash)
+    if "deploy" in files and state.deploy is not None:
+        path = files["deploy"].commit(suffix)
+        state.deploy = msgspec.structs.replace(state.deploy, path=path)
+        if options.output_strip_info:
+            _write_strip_info(state, path, "deploy", written.deploy_strip_info, written.deploy_hash)
+
+
+def _write_strip_info(
+    state: State, path: str, describes: Any, info: dict[str, list[str]], hash: int
+) -> None:
+    # In the form that tools/gen_header_for_bin_reduce.py of MegEngine reads.
+    target = f"{path}.json"
+    output.write_whole(target, msgspec.json.encode({**info, "hash": hash}) + b"\n")
+    state.strip_info.append(report.StripInfo(path=target, describes=describes, hash=hash))
+
+
+class Packing:
+    """One pack run: two workers, and what they say to each other."""
+
+    def __init__(
+        self,
+        options: PackOptions,
+        specs: list[TestcaseSpec],
+        state: State,
+        session: Session,
+        files: dict[str, output.StagedFile],
+    ) -> None:
+        self._options = options
+        self._specs = specs
+        self._state = state
+        self._session = session
+        self._files = files
+        self._written: protocol.GraphWritten | None = None
+        self._waiting = 0
+        self._all_written = False
+
+    @property
+    def written(self) -> protocol.GraphWritten:
+        """What was said of the graph when it was written."""
+        assert self._written is not None
+        return self._written
+
+    def run(self) -> None:
+        """Pack and verify; the state then holds the verdict."""
+        self._session.observer.phase("pack and verify")
+        self._packer = self._session.start("packing")
+        self._checker = self._session.start("verifying")
+        self._packer.send(self._pack_job())
+        self._packer.busy(True)
+        self._checker.send(self._check_job())
+        try:
+            for worker, event in self._session.events():
+                self._take(worker, event)
+        finally:
+            self._state.phases = self._session.phases()
+        self._state.conclude(len(self._specs))
+
+    def _take(self, worker: Worker, event: Event) -> None:
+        state = self._state
+        if isinstance(event, protocol.Ready):
+            state.engine = event.engine
+        elif isinstance(event, protocol.ModelLoaded):
+            state.model = event.model
+        elif isinstance(event, protocol.GraphWritten):
+            self._written = event
+            state.packed, state.deploy = event.packed, event.deploy
+            state.warnings += event.warnings
+            self._forward(event)
+        elif isinstance(event, protocol.TestcaseWritten):
+            self._forward(event)
+        elif isinstance(event, protocol.AllWritten):
+            self._all_written = True
+            self._forward(event)
+        elif isinstance(event, protocol.Checked):
+            self._take_checked(event)
+        elif isinstance(event, protocol.FileDigested) and state.packed is not None:
+            state.packed = msgspec.structs.replace(
+                state.packed, size=event.size, digest=event.digest
+            )
+
+    def _forward(self, event: protocol.ToWorker) -> None:
+        self._checker.send(event)
+        self._checker.busy(True)
+        self._waiting += isinstance(event, protocol.TestcaseWritten)
+        # With the window full it waits for the other process, which is not its time.
+        self._packer.busy(self._waiting < WINDOW and not isinstance(event, protocol.AllWritten))
+
+    def _take_checked(self, event: protocol.Checked) -> None:
+        spec = self._specs[event.testcase.index]
+        source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
+        self._state.testcases.append(msgspec.structs.replace(event.testcase, source=source))
+        self._waiting -= 1
+        self._checker.busy(self._waiting > 0 or self._all_written)
+        if not self._all_written:
+            self._packer.busy(True)
+            self._packer.send(protocol.Taken())
+        self._session.observer.advanced(len(self._state.testcases), len(self._specs))
+
+    def _pack_job(self) -> protocol.PackJob:
+        options = self._options
+        deploy = self._files.get("deploy")
+        return protocol.PackJob(
+            model=options.model,
+            specs=[dataclasses.asdict(spec) for spec in self._specs],
+            repeat=options.repeat,
+            resize_input=options.resize_input,
+            input_transform=options.input_transform,
+            seed=options.seed,
+            packed=str(self._files["packed"].temporary),
+            deploy=str(deploy.temporary) if deploy else "",
+            format=options.format,
+            optimize=options.optimize_for_inference,
+            optimizations=list(options.optimizations),
+            no_assert=options.no_assert,
+            maxerr=options.maxerr,
+            verbose=not options.silent,
+            keep_names=not options.discard_var_name,
+            scratch=str(self._session.scratch),
+            window=WINDOW,
+        )
+
+    def _check_job(self) -> protocol.StreamCheckJob:
+        deploy = self._files.get("deploy")
+        return protocol.StreamCheckJob(
+            packed=str(self._files["packed"].temporary),
+            deploy=str(deploy.temporary) if deploy else "",
+            no_assert=self._options.no_assert,
+            maxerr=self._options.maxerr,
+        )

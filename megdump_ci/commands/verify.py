@@ -1,0 +1,41 @@
+"""``megdump-ci verify``: check every testcase of a packed file that anyone made."""
+
+from __future__ import annotations
+
+import msgspec
+
+from megdump_ci import packed, protocol
+from megdump_ci.options import VerifyOptions
+from megdump_ci.session import Session
+from megdump_ci.state import State
+
+
+def execute(options: VerifyOptions, state: State, session: Session) -> None:
+    """Run every testcase in the file and compare."""
+    with packed.opened(options.packed, "a packed model") as file:
+        packed.read_layout(file, options.packed)
+    if options.model:
+        packed.check_model(options.model)
+    session.observer.phase("verify")
+    worker = session.start("verifying")
+    worker.send(
+        protocol.FileCheckJob(packed=options.packed, model=options.model, maxerr=options.maxerr)
+    )
+    worker.busy(True)
+    count = 0
+    try:
+        for _, event in session.events():
+            if isinstance(event, protocol.Ready):
+                state.engine = event.engine
+            elif isinstance(event, protocol.LayoutRead):
+                state.packed, state.model, count = event.packed, event.model, event.count
+            elif isinstance(event, protocol.Checked):
+                state.testcases.append(event.testcase)
+                session.observer.advanced(len(state.testcases), count)
+            elif isinstance(event, protocol.FileDigested) and state.packed is not None:
+                state.packed = msgspec.structs.replace(
+                    state.packed, size=event.size, digest=event.digest
+                )
+    finally:
+        state.phases = session.phases()
+    state.conclude(count)

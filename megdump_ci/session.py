@@ -1,0 +1,183 @@
+"""The engine processes of a run: their events, their clocks, and the signals that end them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from megdump_ci import protocol, report
+from megdump_ci.errors import EngineError, ExitStatus, InputError, Interrupted
+from megdump_ci.options import Options
+from megdump_ci.worker import Event, Events, Exited, Stopped, Worker
+
+_POLL = 0.2
+
+
+class Observer(Protocol):
+    """Is told how the run goes on."""
+
+    def phase(self, name: str) -> None:
+        """A phase begins."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """So many of the testcases are checked."""
+
+
+class Silent:
+    """An observer that does not look."""
+
+    def phase(self, name: str) -> None:
+        """Nothing."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Nothing."""
+
+
+class InternalError(Exception):
+    """A fault of this program in an engine process; the text is its traceback."""
+
+
+class Session:
+    """The engine processes of a run, their events, and the signals that end it."""
+
+    def __init__(self, scratch: Path, options: Options, observer: Observer) -> None:
+        self.scratch = scratch
+        self.observer = observer
+        self._options = options
+        self._events: Events = queue.SimpleQueue()
+        self._workers: list[Worker] = []
+        self._peaks: dict[str, int] = {}
+
+    def start(self, phase: str) -> Worker:
+        """Start an engine process."""
+        worker = Worker(phase, self.scratch, self._events, self._options.threads)
+        self._workers.append(worker)
+        return worker
+
+    def stop(self, number: int, _frame: object = None) -> None:
+        """Signal handler: the run ends at its next event."""
+        # SimpleQueue.put may be called from a signal handler.
+        self._events.put((None, Stopped(number)))
+
+    def close(self) -> None:
+        """End all engine processes."""
+        for worker in self._workers:
+            worker.kill()
+
+    def events(self) -> Iterator[tuple[Worker, Event]]:
+        """Events as they come, until no process is left.
+
+        Raises :class:`Interrupted` when asked to stop and :class:`EngineError` when a process
+        dies, fails or is busy for longer than a phase may take.
+        """
+        running = set(self._workers)
+        while running:
+            try:
+                worker, event = self._events.get(timeout=_POLL)
+            except queue.Empty:
+                self._check_clocks(running)
+                continue
+            if isinstance(event, Stopped):
+                name = signal.Signals(event.signal).name
+                raise Interrupted(f"stopped by {name}", "nothing was written")
+            assert worker is not None
+            if isinstance(event, Exited):
+                running.discard(worker)
+                self._check_exit(worker, event)
+            elif isinstance(event, protocol.Failed):
+                _raise(event)
+            elif isinstance(event, protocol.Finished):
+                worker.busy(False)
+                self._peaks[worker.phase] = event.peak_memory
+            else:
+                yield worker, event
+                self._check_clocks(running)
+
+    def phases(self) -> list[report.Phase]:
+        """How long each process was busy, and its largest memory."""
+        return [
+            report.Phase(
+                name=worker.phase,
+                seconds=round(worker.clock, 3),
+                peak_memory=self._peaks.get(worker.phase, 0),
+            )
+            for worker in self._workers
+        ]
+
+    def _check_clocks(self, running: set[Worker]) -> None:
+        for worker in running:
+            if worker.clock > self._options.timeout:
+                raise EngineError(
+                    f"the engine was stopped: {worker.phase} took longer than"
+                    f" {self._options.timeout:g} s",
+                    "it hangs, or the work is large: --timeout SECONDS gives it longer",
+                )
+
+    def _check_exit(self, worker: Worker, event: Exited) -> None:
+        if worker.phase in self._peaks:
+            return
+        how = (
+            f"was killed by {signal.Signals(-event.status).name}"
+            if event.status < 0
+            else f"ended with status {event.status}"
+        )
+        last = event.log.strip().splitlines()[-3:]
+        raise EngineError(
+            f"the engine {how} while {worker.phase}" + "".join(f"\n  {line}" for line in last),
+            "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew"
+            " may do",
+        )
+
+
+def _raise(event: protocol.Failed) -> None:
+    """Raise what ended an engine process."""
+    if event.status == ExitStatus.INPUT:
+        raise InputError(event.problems)
+    if event.status == ExitStatus.ENGINE:
+        raise EngineError(event.problems)
+    raise InternalError(event.traceback)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for this run alone, removed at its end."""
+    folder = tempfile.mkdtemp(prefix="megdump-ci-")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Session]:
+    session = Session(scratch, options, observer)
+    try:
+        with _handling(session.stop):
+            try:
+                yield session
+            finally:
+                session.close()
+    finally:
+        session.close()
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM; only the main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    earlier = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, action in zip(numbers, earlier, strict=True):
+            signal.signal(number, action)

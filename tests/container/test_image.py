@@ -1,0 +1,116 @@
+"""What is in the image, and what is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+# The first test waits for the image.
+pytestmark = pytest.mark.timeout(1800)
+
+# Bytes 4 to 8 of bytecode: 1 is "made of the source with this hash, not checked at start".
+_BYTECODE = """
+import importlib.util, json, pathlib
+found = {"unchecked": 0, "other": [], "stale": []}
+for path in pathlib.Path("/opt").rglob("__pycache__/*.pyc"):
+    head = path.read_bytes()[:16]
+    source = path.parents[1] / path.name.replace(".cpython-310.pyc", ".py")
+    if head[:8] != importlib.util.MAGIC_NUMBER + b"\\1\\0\\0\\0":
+        found["other"].append(str(path))
+    elif head[8:] != importlib.util.source_hash(source.read_bytes()):
+        found["stale"].append(str(path))
+    else:
+        found["unchecked"] += 1
+print(json.dumps(found))
+"""
+
+_LOADED = """
+import importlib.util, os, sys
+import megengine, cv2, rich.console, msgspec
+for module in list(sys.modules.values()):
+    source = getattr(module, "__file__", None) or ""
+    if source.endswith(".py"):
+        compiled = importlib.util.cache_from_source(source)
+        if not os.path.exists(compiled) or open(compiled, "rb").read(8)[4] != 1:
+            print("not compiled:", source)
+print("loaded:", len(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("program", ["gcc", "g++", "cc", "c++", "clang", "make", "ld", "git"])
+def test_there_is_no_compiler(inside: Any, program: str) -> None:
+    assert inside("sh", "-c", f"command -v {program}").stdout == ""
+
+
+def test_there_are_no_leftovers_of_the_build(inside: Any) -> None:
+    found = inside("sh", "-c", "ls -A /root/.cache /tmp /var/cache/apt/archives; ls /*.txt")
+    assert "requirements.txt" not in found.stdout
+    assert "pip" not in found.stdout
+    assert inside("ls", "-A", "/tmp").stdout == ""
+
+
+def test_all_bytecode_is_of_its_source_and_needs_no_check(inside: Any) -> None:
+    done = inside("/opt/venv/bin/python", "-I", "-c", _BYTECODE)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["other"] == []
+    assert found["stale"] == []
+    assert found["unchecked"] > 1000
+
+
+def test_no_module_is_compiled_at_start(inside: Any) -> None:
+    done = inside("/opt/venv/bin/python", "-I", "-B", "-c", _LOADED)
+    assert done.returncode == 0, done.stderr
+    assert "loaded:" in done.stdout
+    assert "not compiled:" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("megdump-ci", "--help"),
+        ("python", "-m", "megdump_ci", "--help"),
+        ("/opt/venv/bin/python", "-I", "-m", "megdump_ci", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_the_command_is_there_too(inside: Any, command: tuple[str, ...]) -> None:
+    done = inside(*command)
+    assert done.returncode == 0, done.stderr
+    assert "pack" in done.stdout
+
+
+def test_the_packages_are_those_of_the_lock(inside: Any) -> None:
+    code = (
+        "import importlib.metadata as metadata\n"
+        "for found in metadata.distributions(): print(found.name.lower(), found.version)"
+    )
+    found = set(inside("/opt/venv/bin/python", "-I", "-c", code).stdout.split("\n")) - {""}
+    assert "megengine 1.13.0" in found
+    assert not any(line.startswith(("pip ", "pyarrow ", "opencv-python ")) for line in found)
+
+
+def _configuration(image: str) -> dict[str, Any]:
+    done = subprocess.run(
+        ["docker", "image", "inspect", image], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)[0]["Config"]
+    return found
+
+
+def test_the_image_runs_as_root_from_an_absolute_path(image: str) -> None:
+    # A container action cannot write to the workspace otherwise, and PATH is the job's.
+    configuration = _configuration(image)
+    assert configuration["User"] == ""
+    assert configuration["WorkingDir"] == ""
+    assert configuration["Entrypoint"][:2] == ["/opt/venv/bin/python", "-I"]
+    assert "org.opencontainers.image.title" in configuration["Labels"]
+
+
+def test_the_application_is_this_tree_and_no_more(inside: Any) -> None:
+    found = inside("sh", "-c", "ls -A /opt/megdump-ci").stdout.split()
+    found = [name for name in found if name != "__pycache__"]
+    assert sorted(found) == ["LICENSE", "entrypoint.py", "megdump-ci", "megdump_ci"]
