@@ -46,6 +46,10 @@ format: $(setup) ## Format the code, and mend what ruff can mend
 samples: $(setup) $(overlay)/stamp ## Make the models and data of samples/ anew (same bytes)
 	@PYTHONPATH=$(overlay) $(bin)/python -W ignore::UserWarning samples/make.py
 
+.PHONY: docs
+docs: $(setup) ## Bring action.yml and the made parts of the documentation up to date
+	@$(bin)/python docs/tables.py
+
 .PHONY: lock
 lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions
 	@uv=$$(requirements/venv.sh uv); compile() { \

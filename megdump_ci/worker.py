@@ -22,6 +22,9 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "T
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 _ENTRY = Path(__file__).resolve().parent / "engine" / "__main__.py"
 _LOG_TAIL = 4096
+# Isolated mode keeps out modules of the working folder and ignores the PYTHON... variables. Of a
+# crash, the log then says where it was.
+_ISOLATED = ("-I", "-B", "-X", "utf8", "-X", "faulthandler", "-W", "ignore")
 
 
 class Exited(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class Worker:
         self._since: float | None = None
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-W", "ignore", str(_ENTRY), *_module_folders()],
+                [sys.executable, *_ISOLATED, str(_ENTRY), *_module_folders()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

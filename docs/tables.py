@@ -1,0 +1,71 @@
+"""Bring the made parts of the documentation up to date: ``make docs``.
+
+Those are ``action.yml``, the tables of README.md (between ``<!-- name -->`` and ``<!-- end -->``)
+and the JSON schema of the report. A test fails when one of them is stale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from megdump_ci import report
+from megdump_ci.action.manifest import OUTPUTS, action_yml, text_of
+from megdump_ci.options import OptionSpec, PackOptions, specs
+
+ROOT = Path(__file__).parent.parent
+_GROUPS = {
+    "input": "What to work on",
+    "data": "Testcase data",
+    "check": "What passes",
+    "optimise": "Optimisation",
+    "output": "What is written",
+    "run": "How it runs",
+}
+
+
+def made() -> dict[str, str]:
+    """The files with made parts, by path from the root, as they should be."""
+    tables = {"options": _options(), "outputs": _outputs()}
+    schema = json.dumps(report.json_schema(), indent=2)
+    return {
+        "action.yml": action_yml(),
+        "docs/report.schema.json": f"{schema}\n",
+        "README.md": filled((ROOT / "README.md").read_text(), tables),
+    }
+
+
+def filled(page: str, tables: dict[str, str]) -> str:
+    """``page`` with each table between its marks."""
+    for name, table in tables.items():
+        marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        page = re.sub(marks, lambda m, t=table: f"{m[1]}{t}{m[2]}", page, flags=re.DOTALL)
+    return page
+
+
+def _options() -> str:
+    parts = []
+    for group, title in _GROUPS.items():
+        rows = [_row(spec) for spec in specs(PackOptions) if spec.group == group]
+        parts.append(f"**{title}**\n\n| option | default | |\n| --- | --- | --- |\n")
+        parts.append("".join(rows) + "\n")
+    return "".join(parts)
+
+
+def _row(spec: OptionSpec) -> str:
+    name = f"`{spec.name}`" if not spec.short else f"`{spec.name}` (`{spec.short}`)"
+    default = "required" if spec.required else f"`{text_of(spec.default)}`"
+    help = spec.help.replace("|", "\\|")
+    choices = f" ({', '.join(f'`{choice}`' for choice in spec.choices)})" if spec.choices else ""
+    return f"| {name} | {'' if default == '``' else default} | {help}{choices} |\n"
+
+
+def _outputs() -> str:
+    rows = "".join(f"| `{name}` | {text} |\n" for name, text in OUTPUTS.items())
+    return f"| output | |\n| --- | --- |\n{rows}"
+
+
+if __name__ == "__main__":
+    for path, text in made().items():
+        (ROOT / path).write_text(text)
