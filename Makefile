@@ -19,7 +19,7 @@ help: ## Show the targets
 setup: $(setup) ## Make or update .venv (the targets below do it themselves)
 
 .PHONY: demo
-demo: $(setup) ## Pack and verify every model in samples/, results in out/demo/
+demo: $(setup) ## Pack and verify every model in samples/, results in out/
 	@$(bin)/python samples/demo.py
 
 .PHONY: test

@@ -15,6 +15,25 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
+class NonFinite:
+    """How many values of an array are NaN and how many infinite."""
+
+    nan: int = 0
+    inf: int = 0
+
+    def __add__(self, other: NonFinite) -> NonFinite:
+        return NonFinite(self.nan + other.nan, self.inf + other.inf)
+
+    @classmethod
+    def count(cls, values: Floats) -> NonFinite:
+        """Count them in an array."""
+        # One cheap pass in the usual case, that there are none.
+        if np.isfinite(values).all():
+            return cls()
+        return cls(int(np.isnan(values).sum()), int(np.isinf(values).sum()))
+
+
+@dataclass(frozen=True)
 class Difference:
     """The difference of two arrays of one shape.
 
@@ -29,6 +48,8 @@ class Difference:
     index: tuple[int, ...]
     expected: float
     computed: float
+    expected_non_finite: NonFinite
+    computed_non_finite: NonFinite
 
     def passes(self, maxerr: float) -> bool:
         """Whether AssertEqual with this ``maxerr`` passes; NaN never does."""
@@ -52,9 +73,11 @@ def difference(expected: Array, computed: Array) -> Difference:
         raise ValueError(f"nothing to compare: shapes {expected.shape} and {computed.shape}")
     left, right = expected.reshape(-1), computed.reshape(-1)
     error, max_abs, at = 0.0, 0.0, 0
+    strange = [NonFinite(), NonFinite()]
     for start in range(0, left.size, _BLOCK):
         e = left[start : start + _BLOCK].astype(np.float32)
         g = right[start : start + _BLOCK].astype(np.float32)
+        strange = [sum_ + NonFinite.count(side) for sum_, side in zip(strange, (e, g), strict=True)]
         block = assert_equal_error(e, g)
         # argmax returns the first NaN if there is one.
         worst = int(np.argmax(block))
@@ -64,4 +87,4 @@ def difference(expected: Array, computed: Array) -> Difference:
             # np.maximum keeps a NaN once there is one.
             max_abs = float(np.maximum(max_abs, np.max(np.abs(e - g))))
     index = tuple(int(i) for i in np.unravel_index(at, expected.shape))
-    return Difference(error, max_abs, index, float(left[at]), float(right[at]))
+    return Difference(error, max_abs, index, float(left[at]), float(right[at]), *strange)

@@ -92,6 +92,13 @@ class StripInfo(msgspec.Struct, frozen=True, kw_only=True):
     hash: int
 
 
+class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
+    """How many values of an output are NaN and how many infinite."""
+
+    nan: int
+    inf: int
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Expected against computed values of one output in one testcase."""
 
@@ -107,6 +114,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     expected: Number | None = None
     computed: Number | None = None
     """The two values at ``index``."""
+    expected_non_finite: NonFinite | None = None
+    computed_non_finite: NonFinite | None = None
+    """``None`` where all values are finite."""
 
 
 class Assertion(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Pack and verify every sample, as a user would: ``make demo``.
 
-For each sample out/demo/ gets the packed model NAME.mge, its strip info NAME.mge.json and
+For each sample out/ gets the packed model NAME.mge, its strip info NAME.mge.json and
 NAME/report.json. The last line says PASS or FAIL, and so does the exit status.
 """
 
@@ -18,7 +18,7 @@ from rich.text import Text
 from megdump_ci import report
 
 ROOT = Path(__file__).parent.parent
-OUT = Path("out/demo")
+OUT = Path("out")
 
 SAMPLES = {
     "digits": ("--data", "@samples/digits.txt", "--input-transform", "data / 255"),

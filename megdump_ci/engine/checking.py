@@ -320,23 +320,32 @@ def _compare(expected: Array, computed: Array, maxerr: float) -> report.Comparis
         return report.Comparison(passed=False, reason="the output is empty: nothing to compare")
     found = compare.difference(expected, computed)
     passed = found.passes(maxerr)
-    place = f"[{', '.join(map(str, found.index))}]"
-    reason = (
-        f"error {found.error:.6g} at {place} is above maxerr {maxerr:.6g}"
-        if found.error == found.error
-        else f"not a number at {place}"
-    )
     return report.Comparison(
         passed=passed,
-        reason=""
-        if passed
-        else f"{reason}: expected {found.expected:.9g}, computed {found.computed:.9g}",
+        reason="" if passed else _too_large(found, maxerr, expected.size),
         error=report.number(found.error),
         max_abs_error=report.number(found.max_abs_error),
         index=list(found.index),
         expected=report.number(found.expected),
         computed=report.number(found.computed),
+        expected_non_finite=_non_finite(found.expected_non_finite),
+        computed_non_finite=_non_finite(found.computed_non_finite),
     )
+
+
+def _too_large(found: compare.Difference, maxerr: float, size: int) -> str:
+    """How a difference is above what may be, with the values where it is worst."""
+    values = f"expected {found.expected:.9g}, computed {found.computed:.9g}"
+    place = f"[{', '.join(map(str, found.index))}]"
+    strange = found.computed_non_finite
+    if strange.nan or strange.inf:
+        counts = f"{strange.nan} of {size} values are NaN and {strange.inf} infinite"
+        return f"{counts}; at {place} {values}"
+    return f"error {found.error:.6g} at {place} is above maxerr {maxerr:.6g}: {values}"
+
+
+def _non_finite(found: compare.NonFinite) -> report.NonFinite | None:
+    return report.NonFinite(nan=found.nan, inf=found.inf) if found.nan or found.inf else None
 
 
 @dataclass

@@ -95,14 +95,23 @@ class LoadedGraph:
 
 
 def load(content: bytes, what: str) -> LoadedGraph:
-    """Load a serialised graph; :class:`EngineRefused` if the engine cannot."""
+    """Load a serialised graph.
+
+    Raises :class:`EngineRefused` if the engine cannot, :class:`InputError` for unreadable names.
+    """
     try:
         loaded = mgb.load_graph(io.BytesIO(content))
+        # This reads the names of all operators.
+        tools.get_oprs_seq(loaded.output_vars_list, prune_immtensor=False)
+        # load_graph names each input's var after the input; its operator gets a made-up name.
+        found = {var.name: var for var in tools.get_dep_vars(loaded.output_vars_list, _INPUT)}
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{what} holds a name that is not UTF-8: {error.object!r}", "the file is damaged"
+        ) from None
     except RuntimeError as error:
         hint = "the file is damaged, or holds operators that MegEngine 1.13 does not have"
         raise EngineRefused(f"loading {what}", error, hint) from None
-    # load_graph names each input's var after the input; its operator gets a made-up name.
-    found = {var.name: var for var in tools.get_dep_vars(loaded.output_vars_list, _INPUT)}
     inputs = dict(sorted(found.items(), key=lambda item: item[0].encode()))
     return LoadedGraph(loaded.graph, inputs, loaded.output_vars_list, loaded.metadata)
 

@@ -79,3 +79,12 @@ def test_the_tolerance_is_a_float32_as_in_the_engine() -> None:
 def test_nothing_to_compare_is_an_error(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="nothing to compare"):
         compare.difference(np.zeros(left, np.float32), np.zeros(right, np.float32))
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, np.nan, np.inf, -np.inf]), min_size=1, max_size=9))
+def test_what_is_not_finite_is_counted_on_each_side(values: list[float]) -> None:
+    computed = np.array(values, np.float32)
+    found = compare.difference(np.zeros_like(computed), computed)
+    nan, inf = int(np.isnan(computed).sum()), int(np.isinf(computed).sum())
+    assert found.expected_non_finite == compare.NonFinite(0, 0)
+    assert found.computed_non_finite == compare.NonFinite(nan, inf)
