@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -15,13 +16,22 @@ from typing import IO
 
 import msgspec
 
-from megdump_ci.protocol import FromWorker, Job, ToWorker, encode
+from megdump_ci.errors import ExitStatus, Problem
+from megdump_ci.protocol import Failed, FromWorker, Job, ToWorker, encode
 
 # What an engine process is given of the environment; above all no token.
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 _ENTRY = Path(__file__).resolve().parent / "engine" / "__main__.py"
 _LOG_TAIL = 4096
+
+GIVEN_UP = (b"Xbyak::Error", b"terminate called")
+"""What the engine prints when it ends itself, after which its exit hooks may hang.
+
+Xbyak, which makes its machine code, calls exit(); an exception nobody catches calls abort().
+"""
+_GRACE = 2.0
+"""Seconds that a process has for ending after it printed one of these."""
 # Isolated mode keeps out modules of the working folder and ignores the PYTHON... variables. Of a
 # crash, the log then says where it was.
 _ISOLATED = ("-I", "-B", "-X", "utf8", "-X", "faulthandler", "-W", "ignore")
@@ -45,16 +55,48 @@ Event = FromWorker | Exited | Stopped
 Events = queue.SimpleQueue["tuple[Worker | None, Event]"]
 
 
+class LogWatch:
+    """Looks for the last words of the engine in a log that grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._found = False
+
+    def found(self) -> bool:
+        """Whether they are in the log; only what is new in it is read."""
+        longest = max(map(len, GIVEN_UP))
+        if not self._found:
+            with self._path.open("rb") as log:
+                # Words may have been cut in two by the last look.
+                log.seek(max(0, self._read - longest))
+                new = log.read()
+                self._read = log.tell()
+            self._found = any(words in new for words in GIVEN_UP)
+        return self._found
+
+
 class Worker:
     """An engine process. Its events arrive in ``events``, together with the worker.
 
-    ``clock`` is the time in seconds for which it had something to do (see :meth:`busy`).
+    ``clock`` is the time in seconds for which it had something to do (see :meth:`busy`);
+    ``kernels`` are those that it verifies with, ``None`` if it does not verify.
     """
 
-    def __init__(self, phase: str, scratch: Path, events: Events, threads: int) -> None:
+    def __init__(
+        self,
+        phase: str,
+        scratch: Path,
+        events: Events,
+        threads: int,
+        kernels: Kernels | None = None,
+    ) -> None:
         self.phase = phase
+        self.kernels = kernels
         self._events = events
         self._log = scratch / f"{phase}.log"
+        self._watch = LogWatch(self._log)
+        self._quiet_since = time.monotonic()
         self._spent = 0.0
         self._since: float | None = None
         with self._log.open("wb") as log:
@@ -63,7 +105,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(scratch, threads),
+                env=_environment(scratch, threads, kernels),
                 # Ctrl-C in a terminal goes to this process, which ends the worker in order.
                 start_new_session=True,
             )
@@ -73,9 +115,8 @@ class Worker:
         assert stdin is not None
         assert stdout is not None
         self._stdin: IO[bytes] = stdin
-        self._listener = threading.Thread(
-            target=self._listen, args=(stdout,), name=phase, daemon=True
-        )
+        self._stdout: IO[bytes] = stdout
+        self._listener = threading.Thread(target=self._listen, name=phase, daemon=True)
         self._listener.start()
 
     def send(self, message: Job | ToWorker) -> None:
@@ -89,7 +130,7 @@ class Worker:
     def busy(self, busy: bool) -> None:
         """Start or stop the clock."""
         if busy and self._since is None:
-            self._since = time.monotonic()
+            self._since = self._quiet_since = time.monotonic()
         elif not busy and self._since is not None:
             self._spent += time.monotonic() - self._since
             self._since = None
@@ -100,21 +141,36 @@ class Worker:
         running = time.monotonic() - self._since if self._since is not None else 0.0
         return self._spent + running
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the engine in it said that it ends, and the process has not."""
+        if self._since is None or not self._watch.found():
+            return False
+        return time.monotonic() - self._quiet_since > _GRACE
+
+    def tail(self) -> str:
+        """The end of what it printed."""
+        with self._log.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - _LOG_TAIL))
+            return log.read().decode(errors="replace")
+
     def kill(self) -> None:
         """End the process and all it started, and wait until it is gone."""
-        if self._process.poll() is None:
-            # The session's group; the process may be gone before the signal.
-            try:
+        # Until it is waited for, its number stands for the group of all that it started.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
         self._process.wait()
         self._listener.join()
+        # What was not sent has nobody to read it.
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+        self._stdout.close()
 
-    def _listen(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            event: FromWorker = msgspec.json.decode(line, type=FromWorker)
-            self._events.put((self, event))
+    def _listen(self) -> None:
+        for line in self._stdout:
+            self._events.put((self, _decode(line)))
         status = self._process.wait()
         self._events.put((self, Exited(status, self._tail())))
 
@@ -123,6 +179,17 @@ class Worker:
             log.seek(0, os.SEEK_END)
             log.seek(max(0, log.tell() - _LOG_TAIL))
             return log.read().decode(errors="replace")
+
+
+def _decode(line: bytes) -> FromWorker:
+    try:
+        return msgspec.json.decode(line, type=FromWorker)
+    except msgspec.DecodeError as error:
+        problem = Problem(
+            f"an engine process wrote what is no event ({error}): {line[:80]!r}",
+            "the model made the engine do what it should not: do not trust it",
+        )
+        return Failed(ExitStatus.ENGINE, [problem])
 
 
 def cores(threads: int) -> set[int]:

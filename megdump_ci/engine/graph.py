@@ -267,13 +267,13 @@ def tolerance(graph: Any, assertion: Assertion) -> float:
 
 
 def raised(function: Any) -> bool:
-    """Run a compiled function; whether an assertion in it failed."""
+    """Run a compiled assertion; whether it failed."""
     try:
         function.execute()
         function.wait()
     except RuntimeError as error:
         if not is_assertion_failure(error):
-            raise
+            raise EngineRefused("asking an assertion for its maxerr", error) from None
         return True
     return False
 
@@ -311,7 +311,16 @@ def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
 def read_constants(content: bytes, what: str) -> list[Array]:
     """The arrays in a testcase graph, in order."""
     loaded = load(content, what)
-    return Function(loaded.graph, loaded.outputs, {}, {}).run({})
+    for var in loaded.outputs:
+        if var.owner.type != "SharedDeviceTensor":
+            raise InputError(
+                f"{what} holds a value as {var.owner.type}, which load_and_run does not read",
+                "pack the model again",
+            )
+    try:
+        return Function(loaded.graph, loaded.outputs, {}, {}).run({})
+    except RuntimeError as error:
+        raise EngineRefused(f"reading {what}", error, "the file is damaged") from None
 
 
 def strip_info(outputs: Sequence[Var]) -> dict[str, list[str]]:

@@ -20,6 +20,8 @@ from megdump_ci.report import Graph, Number, Report, Testcase
 SHOWN = 20
 """Testcases in the table; failing ones come first, the rest is in report.json."""
 
+_ALL = "(all are in the report: --report DIR)"
+
 _STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
 
 
@@ -90,7 +92,10 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
             out.print(part, soft_wrap=isinstance(part, Text))
     style = f"bold {_STYLES[report.verdict]}"
     if report.verdict != "error" or report.testcases:
-        out.print(Text(one_line(report.headline), style), soft_wrap=True)
+        line = Text.assemble(
+            (one_line(report.headline), style), (f" ({report.seconds:.1f} s)", "dim")
+        )
+        out.print(line, soft_wrap=True)
 
 
 def document(report: Report) -> list[RenderableType]:
@@ -131,7 +136,7 @@ def _testcases(report: Report) -> Table:
         _add_rows(table, testcase, verified=report.verdict != "not verified")
     hidden = len(report.testcases) - SHOWN
     if hidden > 0:
-        table.add_row("", Text(f"and {hidden} more, see report.json", "dim"))
+        table.add_row("", Text(f"and {hidden} more {_ALL}", "dim"))
     return table
 
 
@@ -163,7 +168,7 @@ def _failures(report: Report) -> list[Text]:
         ]
     shown = lines[:SHOWN]
     if len(lines) > SHOWN:
-        shown.append(Text(f"and {len(lines) - SHOWN} more, see report.json", "red"))
+        shown.append(Text(f"and {len(lines) - SHOWN} more {_ALL}", "red"))
     if report.passing_maxerr is not None:
         shown.append(
             Text(f"smallest maxerr that passes: --maxerr {_rounded_up(report.passing_maxerr)}")

@@ -1,0 +1,93 @@
+"""What a person reads: golden pages at 80 columns, and text that tries to be more than text."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from megdump_ci.errors import Problem
+from megdump_ci.present import console, text
+from megdump_ci.report import Report
+from tests.unit import reports
+
+GOLDEN = Path(__file__).parent / "golden"
+
+PAGES = {
+    "passed": reports.report(),
+    "failed": reports.report(
+        verdict="failed",
+        exit_status=1,
+        headline="FAIL: 1 of 2 testcases, max error 0.25",
+        max_error=0.25,
+        passing_maxerr=0.25,
+        testcases=[reports.case(0), reports.case(1, 0.25)],
+        warnings=["outputs a and b compute the same"],
+    ),
+    "error": reports.report(
+        verdict="error",
+        exit_status=2,
+        headline="ERROR: cannot read x.mge: No such file or directory (and 1 more)",
+        problems=[
+            Problem("cannot read x.mge: No such file or directory", "give the path of a model"),
+            Problem("bad spec\n  #rand(1\n         ^", "close it", "list.txt", 3),
+        ],
+        testcases=[],
+    ),
+    "many": reports.report(testcases=[reports.case(i, i / 1e6) for i in range(30)]),
+}
+
+
+def shown(report: Report, *, silent: bool = False, width: int = 80) -> str:
+    out, errors = io.StringIO(), io.StringIO()
+    console.show(
+        report,
+        Console(file=out, width=width, highlight=False),
+        Console(file=errors, width=width, highlight=False),
+        silent=silent,
+    )
+    return errors.getvalue() + out.getvalue()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_as_it_was_looked_at(name: str) -> None:
+    assert shown(PAGES[name]) == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["passed", "many"])
+def test_tables_fit_eighty_columns(name: str) -> None:
+    assert max(map(len, shown(PAGES[name]).splitlines())) <= 80
+
+
+def test_silent_prints_the_maximum_error_only() -> None:
+    assert shown(reports.report(), silent=True) == "2.5e-05\n"
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(["\x1b[31mred", "[bold]x[/bold]", "[/]", "a\r\nb", "\u202egnp.exe", "\x07"]),
+)
+
+
+@given(HOSTILE, HOSTILE)
+def test_text_from_outside_stays_text(name: str, spec: str) -> None:
+    case = reports.case(0, 0.25, name=name, spec=spec)
+    page = shown(
+        reports.report(
+            testcases=[case], warnings=[name], headline=spec, problems=[Problem(name, spec)]
+        )
+    )
+    assert page == text.plain(page)
+    assert "\x1b" not in page
+
+
+def test_markup_is_shown_and_not_obeyed() -> None:
+    assert "[bold]name" in shown(reports.report(testcases=[reports.case(0, name="[bold]name")]))
+
+
+@given(st.floats(1e-12, 1e6))
+def test_the_tolerance_that_is_offered_is_enough(error: float) -> None:
+    offered = float(console._rounded_up(error))
+    assert error <= offered <= error * 1.2

@@ -1,0 +1,94 @@
+"""Reports to show in tests."""
+
+from megdump_ci.report import (
+    Assertion,
+    Comparison,
+    Engine,
+    Graph,
+    Machine,
+    Output,
+    Phase,
+    Report,
+    Source,
+    StripInfo,
+    Tensor,
+    Testcase,
+    Tool,
+)
+
+MACHINE = Machine(system="Linux 6.1", processor="a CPU", cores=2, memory=2**34, python="3.10.13")
+ENGINE = Engine(version="1.13.0", numpy="1.23.5", opencv="4.11.0")
+REASON = "error 0.25 at [0, 3] is above maxerr 0.0001: expected 0.5, computed 0.75"
+
+
+def graph(path: str, operators: int) -> Graph:
+    """A graph in a file."""
+    return Graph(
+        path=path,
+        size=46800,
+        digest="sha256:00",
+        format="fbs_v2",
+        inputs=[Tensor(name="data", dtype="float32", shape=[1, 1, 8, 8])],
+        outputs=[Tensor(name="logits", dtype="float32", shape=[1, 10])],
+        operators={"Elemwise": operators},
+        parameters=1000,
+        parameter_bytes=4000,
+    )
+
+
+def output(name: str, error: float, *, passed: bool) -> Output:
+    """An output of a testcase."""
+    comparison = Comparison(
+        passed=passed,
+        reason="" if passed else REASON,
+        error=error,
+        max_abs_error=error,
+        index=[0, 3],
+        expected=0.5,
+        computed=0.5 + error,
+    )
+    return Output(
+        name=name,
+        dtype="float32",
+        shape=[1, 10],
+        passed=passed,
+        reason=comparison.reason,
+        assertion=Assertion(passed=passed, error=error),
+        against_expected=comparison,
+        against_model=comparison,
+    )
+
+
+def case(index: int, error: float = 0.0, name: str = "logits", spec: str = "") -> Testcase:
+    """A testcase that passed if its error is small."""
+    passed = error <= 1e-4
+    return Testcase(
+        index=index,
+        source=Source(spec=spec or f"digits/{index}.png", file="digits.txt", line=index + 1),
+        inputs=[Tensor(name="data", dtype="float32", shape=[1, 1, 8, 8])],
+        passed=passed,
+        outputs=[output(name, error, passed=passed)],
+    )
+
+
+def report(**changes: object) -> Report:
+    """A report of a run that passed, with ``changes``."""
+    fields: dict[str, object] = {
+        "tool": Tool(version="0.1.0"),
+        "command": "megdump-ci pack digits.mge --data @digits.txt --output out.mge",
+        "options": {},
+        "verdict": "passed",
+        "exit_status": 0,
+        "headline": "PASS: 2 of 2 testcases, max error 2.5e-05",
+        "machine": MACHINE,
+        "engine": ENGINE,
+        "model": graph("digits.mge", 24),
+        "packed": graph("out.mge", 35),
+        "strip_info": [StripInfo(path="out.mge.json", describes="packed", hash=7)],
+        "maxerr": 1e-4,
+        "max_error": 2.5e-5,
+        "testcases": [case(0), case(1, 2.5e-5)],
+        "phases": [Phase(name="packing", seconds=0.5, peak_memory=2**28)],
+        "seconds": 1.2,
+    }
+    return Report(**{**fields, **changes})  # type: ignore[arg-type]
