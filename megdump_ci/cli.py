@@ -10,10 +10,21 @@ from typing import NoReturn
 
 from megdump_ci import __version__
 from megdump_ci.errors import ExitStatus
-from megdump_ci.options import CommonOptions, Options, OptionSpec, PackOptions, VerifyOptions, specs
+from megdump_ci.options import (
+    CommonOptions,
+    ExportOptions,
+    Options,
+    OptionSpec,
+    PackOptions,
+    SweepOptions,
+    VerifyOptions,
+    specs,
+)
 
-_COMMANDS: dict[str, tuple[type[PackOptions] | type[VerifyOptions], str]] = {
-    "pack": (PackOptions, "pack a dumped model with testcases, and verify the packed file"),
+_COMMANDS: dict[str, tuple[type[Options], str]] = {
+    "pack": (PackOptions, "pack a model with testcases, and verify the packed file"),
+    "export": (ExportOptions, "trace and dump a model that is Python code, and verify the file"),
+    "sweep": (SweepOptions, "optimise a model in every way, and compare what each way gives"),
     "verify": (VerifyOptions, "check every testcase of a packed file"),
 }
 
@@ -58,8 +69,7 @@ def parse(argv: Sequence[str]) -> Options:
     name = values.pop("command")
     if unknown:
         commands[name].reject(unknown)
-    if "data" in values:
-        values["data"] = tuple(values["data"])
+    values = {key: tuple(item) if isinstance(item, list) else item for key, item in values.items()}
     return _COMMANDS[name][0](**values)
 
 
@@ -109,7 +119,8 @@ def _add_option(group: argparse._ArgumentGroup, spec: OptionSpec) -> None:
         return
     flags = [spec.short, f"--{spec.name}"] if spec.short else [f"--{spec.name}"]
     if spec.kind is bool:
-        group.add_argument(*flags, action="store_true", dest=spec.field, help=help)
+        action = argparse.BooleanOptionalAction if spec.default else "store_true"
+        group.add_argument(*flags, action=action, dest=spec.field, default=spec.default, help=help)
         return
     if spec.default not in (None, ""):
         help += f" (default: {spec.default:g})" if spec.kind is not str else ""

@@ -112,15 +112,9 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(CommonOptions):
-    """Options of ``megdump-ci pack``."""
+class DataOptions(CommonOptions):
+    """What the commands have in common that run a model on data."""
 
-    model: str = option(
-        "the dumped model (.mge) to pack",
-        group="input",
-        metavar="MODEL",
-        positional=True,
-    )
     data: tuple[str, ...] = option(
         "one testcase: #rand(min,max[,shape...]), an image, an .npy file, or"
         " name0:spec;name1:spec for several inputs; @list.txt holds one testcase a line. Can be"
@@ -128,12 +122,6 @@ class PackOptions(CommonOptions):
         group="input",
         metavar="DATA",
         short="-d",
-    )
-    output: str = option(
-        "the packed model to write",
-        group="output",
-        metavar="OUT",
-        short="-o",
     )
     repeat: int = option(
         "how many times data from a file is repeated along the batch axis; random data is not",
@@ -159,33 +147,23 @@ class PackOptions(CommonOptions):
         group="data",
         metavar="N",
     )
-    no_assert: bool = option(
-        "pack without expected values and assertions, for benchmarking; nothing is compared and"
-        " the verdict is 'not verified'",
-        False,
-        group="check",
-    )
     maxerr: float = option(
         "largest AssertEqual error that passes: max(|e-g| / max(min(|e|,|g|), 1))",
         1e-4,
         group="check",
         metavar="ERR",
     )
-    discard_var_name: bool = option(
-        "drop the names of variables and parameters from the written files",
-        False,
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(DataOptions):
+    """What the commands have in common that write a model, too."""
+
+    output: str = option(
+        "the model to write",
         group="output",
-    )
-    output_strip_info: bool = option(
-        "write OUT.json: the operators and dtypes that a stripped runtime has to keep",
-        False,
-        group="output",
-    )
-    deploy_output: str = option(
-        "also write the same graph without testcases and assertions: the file to ship",
-        "",
-        group="output",
-        metavar="FILE",
+        metavar="OUT",
+        short="-o",
     )
     format: str = option(
         "serialisation format of the written files; the default is the input's",
@@ -270,9 +248,158 @@ class PackOptions(CommonOptions):
         names = (f"enable_{name}" for name in (*SWITCHES, *LAYOUTS))
         return tuple(name for name in names if getattr(self, name))
 
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(ModelOptions):
+    """Options of ``megdump-ci pack``."""
+
+    model: str = option(
+        "the model to pack: a dumped one (.mge), or FILE.py:NAME, Python code that is exported"
+        " first and that this runs (see 'megdump-ci export')",
+        group="input",
+        metavar="MODEL",
+        positional=True,
+    )
+    output: str = option(
+        "the packed model to write",
+        group="output",
+        metavar="OUT",
+        short="-o",
+    )
+    no_assert: bool = option(
+        "pack without expected values and assertions, for benchmarking; nothing is compared and"
+        " the verdict is 'not verified'",
+        False,
+        group="check",
+    )
+    allow_unverified: bool = option(
+        "where this machine can run the packed graph neither with the engine's fast kernels nor"
+        " with its naive ones, write it all the same, with the verdict 'not verified': for"
+        " another device",
+        False,
+        group="check",
+    )
+    discard_var_name: bool = option(
+        "drop the names of variables and parameters from the written files",
+        False,
+        group="output",
+    )
+    output_strip_info: bool = option(
+        "write OUT.json: the operators and dtypes that a stripped runtime has to keep",
+        False,
+        group="output",
+    )
+    deploy_output: str = option(
+        "also write the same graph without testcases and assertions: the file to ship",
+        "",
+        group="output",
+        metavar="FILE",
+    )
+
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
-        return [*_common_problems(self), *_pack_problems(self), *_optimize_problems(self)]
+        return [*_pack_problems(self), *_model_problems(self)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(ModelOptions):
+    """Options of ``megdump-ci export``."""
+
+    target: str = option(
+        "what to export: a jit.trace object, a function, a Module, or a Module class or another"
+        " factory of one, in a Python file; the file is run",
+        group="input",
+        metavar="FILE.py:NAME",
+        positional=True,
+    )
+    output: str = option(
+        "the model to write (.mge)",
+        group="output",
+        metavar="OUT",
+        short="-o",
+    )
+    arg_names: str = option(
+        "names of the model's inputs, separated by commas; the default is the names of the"
+        " function's parameters",
+        "",
+        group="input",
+        metavar="NAME,...",
+    )
+    output_names: str = option(
+        "names of the model's outputs, separated by commas; the default is what the engine calls"
+        " them, or the keys if a dict is returned",
+        "",
+        group="input",
+        metavar="NAME,...",
+    )
+    format: str = option(
+        "serialisation format of the written file; the default is fbs_v2",
+        "",
+        group="output",
+        choices=MODEL_FORMATS,
+    )
+    optimize_for_inference: bool = option(
+        "optimise the graph for inference, lightly if no --enable option is given, as trace.dump"
+        " does",
+        True,
+        group="optimise",
+    )
+    keep_var_name: int = option(
+        "names of variables in the written file: 0 none, 1 those of the outputs, 2 all",
+        1,
+        group="output",
+        metavar="LEVEL",
+    )
+    keep_param_name: bool = option(
+        "keep the names of parameters in the written file",
+        False,
+        group="output",
+    )
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the values, taken together; empty when nothing is."""
+        return [*_export_problems(self), *_model_problems(self)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(DataOptions):
+    """Options of ``megdump-ci sweep``."""
+
+    model: str = option(
+        "the model to optimise in every way: a dumped one (.mge), or FILE.py:NAME as for pack",
+        group="input",
+        metavar="MODEL",
+        positional=True,
+    )
+    only: tuple[str, ...] = option(
+        "name of a configuration to try, as the table shows it; 'none' is always tried. Can be"
+        " given several times; the default is all of them",
+        (),
+        group="input",
+        metavar="NAME",
+    )
+    jobs: int = option(
+        "configurations to try at the same time; 0 tries one on each core, at most 4. Each takes"
+        " the memory of two engine processes",
+        0,
+        group="run",
+        metavar="N",
+    )
+    timeout: float = option(
+        "seconds that a phase of one configuration may take before its engine process is stopped",
+        60.0,
+        group="run",
+        metavar="SECONDS",
+    )
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the values, taken together; empty when nothing is."""
+        from megdump_ci.configurations import unknown
+
+        found = [*_pack_problems(self), *_data_problems(self), *unknown(self.only)]
+        if self.jobs < 0:
+            found.append(Problem(f"jobs is {self.jobs}", "give 0 (one on each core) or more"))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +434,7 @@ class VerifyOptions(CommonOptions):
         return found
 
 
-Options = PackOptions | VerifyOptions
+Options = PackOptions | ExportOptions | VerifyOptions | SweepOptions
 
 
 def specs(options: type[CommonOptions]) -> list[OptionSpec]:
@@ -336,7 +463,7 @@ def to_argv(options: Options) -> list[str]:
             if spec.positional:
                 argv.append(str(item))
             elif spec.kind is bool:
-                argv.append(f"--{spec.name}")
+                argv.append(f"--{spec.name}" if item else f"--no-{spec.name}")
             else:
                 # A value that begins with a dash would be taken for an option.
                 text = repr(item) if spec.kind is float else str(item)
@@ -381,12 +508,55 @@ def _maxerr_problems(maxerr: float) -> list[Problem]:
     return [Problem(f"maxerr is {maxerr:g}", "give a finite number from 0, such as 1e-4")]
 
 
-def _pack_problems(options: PackOptions) -> list[Problem]:
-    found = _maxerr_problems(options.maxerr)
-    if not options.model:
-        found.append(Problem("model is empty", "name the dumped model (.mge) to pack"))
+def _pack_problems(options: PackOptions | SweepOptions) -> list[Problem]:
+    if options.model:
+        return []
+    return [Problem("model is empty", "name the dumped model (.mge) to pack, or FILE.py:NAME")]
+
+
+def _export_problems(options: ExportOptions) -> list[Problem]:
+    found = []
+    if not options.target:
+        found.append(Problem("target is empty", "name what to export: FILE.py:NAME"))
+    if options.keep_var_name not in (0, 1, 2):
+        found.append(
+            Problem(
+                f"keep-var-name is {options.keep_var_name}",
+                "give 0 (no names), 1 (those of the outputs) or 2 (all)",
+            )
+        )
+    for name in ("arg_names", "output_names"):
+        found += _name_problems(name.replace("_", "-"), names_in(getattr(options, name)))
+    return found
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, without blanks around them."""
+    return tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+
+
+def _name_problems(option: str, names: tuple[str, ...]) -> list[Problem]:
+    if not all(names):
+        return [Problem(f"{option} has an empty name", "write a name between all commas")]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        return [Problem(f"{option} has {', '.join(twice)} twice", "give each its own name")]
+    return []
+
+
+def _model_problems(options: ModelOptions) -> list[Problem]:
+    found = _data_problems(options)
     if not options.output:
-        found.append(Problem("output is empty", "name the packed model to write"))
+        found.append(Problem("output is empty", "name the model to write"))
+    if options.format and options.format not in MODEL_FORMATS:
+        found.append(
+            Problem(f"format is '{options.format}'", f"give one of {', '.join(MODEL_FORMATS)}")
+        )
+    return found + _optimize_problems(options)
+
+
+def _data_problems(options: DataOptions) -> list[Problem]:
+    found = [*_common_problems(options), *_maxerr_problems(options.maxerr)]
     if not any(item.strip() for item in options.data):
         found.append(
             Problem(
@@ -398,14 +568,10 @@ def _pack_problems(options: PackOptions) -> list[Problem]:
         found.append(Problem(f"repeat is {options.repeat}", "give 1 or more"))
     if options.seed < 0:
         found.append(Problem(f"seed is {options.seed}", "give 0 or more"))
-    if options.format and options.format not in MODEL_FORMATS:
-        found.append(
-            Problem(f"format is '{options.format}'", f"give one of {', '.join(MODEL_FORMATS)}")
-        )
     return found
 
 
-def _optimize_problems(options: PackOptions) -> list[Problem]:
+def _optimize_problems(options: ModelOptions) -> list[Problem]:
     found = []
     flags = [f"--{name.replace('_', '-')}" for name in options.optimizations]
     if flags and not options.optimize_for_inference:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from megdump_ci.errors import InputError, Problem
@@ -59,10 +60,25 @@ def write_whole(path: str, content: bytes) -> None:
 
 def check_writable(path: str) -> None:
     """:class:`InputError` if no file can be made at ``path``; nothing is left there."""
-    if Path(path).is_dir():
-        raise InputError(f"cannot write {path}: it is a folder", "give the path of a file")
+    target = Path(path)
+    # A device or a pipe would be replaced by a file.
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "not a regular file"
+        raise InputError(f"cannot write {path}: it is {what}", "give the path of a file")
     with StagedFile(path):
         pass
+
+
+def check_apart(written: Sequence[str], read: str) -> None:
+    """:class:`InputError` if two files would be written to one path, or one over ``read``."""
+    places = {os.path.realpath(read): f"the model {read}"}
+    for path in written:
+        place = os.path.realpath(path)
+        if place in places:
+            raise InputError(
+                f"{path} would be written over {places[place]}", "give each file its own path"
+            )
+        places[place] = f"{path}, which is written too"
 
 
 def make_folder(path: str) -> None:

@@ -12,6 +12,7 @@ are little-endian.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -31,6 +32,7 @@ _FBS_FEATURES = b"MGBC"
 _FBS_PLAIN = b"MGBS"
 # flatbuffers file identifier of FBS_V2 (src/serialization/impl/schema_v2.fbs).
 _FBS_V2_ID = b"mgv2"
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,21 @@ def read_layout(file: BinaryIO, path: str) -> Layout:
             f"its header promises {count} testcases: pack the model again",
         )
     return Layout(formats[0], parts[0], tuple(parts[1:]))
+
+
+def read(file: BinaryIO, extent: Extent) -> bytes:
+    """The bytes of one part."""
+    file.seek(extent.offset)
+    return file.read(extent.size)
+
+
+def digest(file: BinaryIO) -> str:
+    """``sha256:<hex>`` of a whole file."""
+    found = hashlib.sha256()
+    file.seek(0)
+    for block in iter(lambda: file.read(_BLOCK), b""):
+        found.update(block)
+    return f"sha256:{found.hexdigest()}"
 
 
 def _check_part_format(path: str, what: str, offset: int, found: str, formats: list[str]) -> None:

@@ -16,11 +16,27 @@ import time
 from pathlib import Path
 
 from megdump_ci import __version__, output, report
-from megdump_ci.commands import pack, verify
+from megdump_ci.commands import export, pack, sweep, verify
 from megdump_ci.errors import ExitStatus, InputError, MegdumpError
-from megdump_ci.options import Options, PackOptions, checked, to_argv
+from megdump_ci.options import (
+    ExportOptions,
+    Options,
+    PackOptions,
+    SweepOptions,
+    VerifyOptions,
+    checked,
+    to_argv,
+)
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
 from megdump_ci.state import State
+
+
+_COMMANDS: dict[type[Options], str] = {
+    PackOptions: "pack",
+    ExportOptions: "export",
+    SweepOptions: "sweep",
+    VerifyOptions: "verify",
+}
 
 
 def run(options: Options, observer: Observer | None = None) -> report.Report:
@@ -39,13 +55,17 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
         with scratch_folder() as scratch, opened(scratch, options, watcher) as session:
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
+            elif isinstance(options, ExportOptions):
+                export.execute(options, state, session)
+            elif isinstance(options, SweepOptions):
+                sweep.execute(options, state, session)
             else:
                 verify.execute(options, state, session)
     except MegdumpError as error:
         state.problems += error.problems
         state.exit_status = error.exit_status
         # What was begun is gone.
-        state.packed = state.deploy = None
+        state.exported = state.packed = state.deploy = None
     result = _report(options, state, time.monotonic() - start)
     if options.report and Path(options.report).is_dir():
         try:
@@ -58,12 +78,7 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
 
 
 def _report(options: Options, state: State, seconds: float) -> report.Report:
-    errors = [
-        value
-        for testcase in state.testcases
-        for item in testcase.outputs
-        for value in _errors(item)
-    ]
+    errors = state.errors()
     verdict = _verdict(options, state)
     return report.Report(
         tool=report.Tool(version=__version__),
@@ -71,19 +86,24 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         options=dataclasses.asdict(options),
         verdict=verdict,
         exit_status=int(state.exit_status),
-        headline=_headline(verdict, state, errors),
+        headline=_headline(verdict, state),
         problems=state.problems,
         warnings=state.warnings,
         machine=machine(),
         engine=state.engine,
         model=state.model,
+        exported=state.exported,
         packed=state.packed,
         deploy=state.deploy,
+        change=state.change,
         strip_info=state.strip_info,
+        kernels=state.kernels,
+        kernel_failures=state.kernel_failures,
         maxerr=options.maxerr,
-        max_error=report.number(_largest(errors)) if errors else None,
-        passing_maxerr=_passing(state, errors),
+        max_error=report.number(state.largest_error()) if errors else None,
+        passing_maxerr=_passing(state),
         testcases=state.testcases,
+        sweep=state.sweep,
         phases=state.phases,
         seconds=round(seconds, 3),
     )
@@ -91,7 +111,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
 
 def command(options: Options) -> str:
     """The command line that repeats a run."""
-    name = "pack" if isinstance(options, PackOptions) else "verify"
+    name = _COMMANDS[type(options)]
     return shlex.join(["megdump-ci", name, *to_argv(options)])
 
 
@@ -115,51 +135,52 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
-def _errors(item: report.Output) -> list[float]:
-    found: list[report.Number | None] = []
-    if item.assertion is not None:
-        found.append(item.assertion.error)
-    for comparison in (item.against_expected, item.against_model):
-        if comparison is not None:
-            found.append(comparison.error)
-    return [float(value) for value in found if value is not None]
-
-
-def _largest(errors: list[float]) -> float:
-    """The largest error, and NaN above all."""
-    return next((value for value in errors if math.isnan(value)), max(errors))
-
-
 def _verdict(options: Options, state: State) -> report.Verdict:
     if state.exit_status == ExitStatus.PASSED:
         skipped = isinstance(options, PackOptions) and options.no_assert
-        return "not verified" if skipped else "passed"
+        return "not verified" if skipped or state.unverified else "passed"
     return "failed" if state.exit_status == ExitStatus.FAILED else "error"
 
 
-def _headline(verdict: report.Verdict, state: State, errors: list[float]) -> str:
+def _headline(verdict: report.Verdict, state: State) -> str:
     if verdict == "error":
         rest = len(state.problems) - 1
         more = f" (and {rest} more)" if rest > 0 else ""
         return f"ERROR: {state.problems[0].message.splitlines()[0]}{more}"
     count = len(state.testcases)
     noun = "testcase" if count == 1 else "testcases"
+    if state.sweep is not None:
+        return _sweep_headline(verdict, state.sweep)
+    if state.unverified:
+        return f"NOT VERIFIED: {state.unverified}"
     if verdict == "not verified":
         return f"NOT VERIFIED: {count} {noun} packed without assertions, nothing compared"
     passed = sum(testcase.passed for testcase in state.testcases)
-    largest = f", max error {_largest(errors):.3g}" if errors else ""
-    return f"{'PASS' if verdict == 'passed' else 'FAIL'}: {passed} of {count} {noun}{largest}"
+    largest = f", max error {state.largest_error():.3g}" if state.errors() else ""
+    kernels = " (naive kernels)" if state.kernels == "naive" else ""
+    return (
+        f"{'PASS' if verdict == 'passed' else 'FAIL'}: {passed} of {count} {noun}{largest}{kernels}"
+    )
 
 
-def _passing(state: State, errors: list[float]) -> report.Number | None:
+def _sweep_headline(verdict: report.Verdict, sweep: report.Sweep) -> str:
+    if verdict == "failed":
+        return "FAIL: the model does not pass without optimisation"
+    passed = sum(trial.status == "passed" for trial in sweep.trials)
+    best = [f"fastest {sweep.fastest}"] if sweep.fastest else []
+    best += [f"smallest {sweep.smallest}"] if sweep.smallest else []
+    return f"PASS: {passed} of {len(sweep.trials)} configurations; {', '.join(best)}"
+
+
+def _passing(state: State) -> report.Number | None:
     """The smallest maxerr with which a failed run would pass, if there is one."""
-    if state.exit_status != ExitStatus.FAILED or not errors:
+    if state.exit_status != ExitStatus.FAILED or not state.errors():
         return None
     explained = all(
         not testcase.reason and all(map(_only_too_large, testcase.outputs))
         for testcase in state.testcases
     )
-    largest = _largest(errors)
+    largest = state.largest_error()
     if not math.isfinite(largest) or not explained:
         return None
     return largest
@@ -167,5 +188,4 @@ def _passing(state: State, errors: list[float]) -> report.Number | None:
 
 def _only_too_large(item: report.Output) -> bool:
     """Whether an output passed, or failed for no other reason than its error."""
-    found = (item.against_expected, item.against_model)
-    return item.passed or item.reason in [comparison.reason for comparison in found if comparison]
+    return item.passed or item.reason in [comparison.reason for comparison in item.comparisons]

@@ -14,12 +14,71 @@ from megdump_ci.errors import Problem
 # From the parent to a worker
 
 
+class Sample(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """One testcase as the exported Python code was run on it.
+
+    The spool is a file of ``.npy`` arrays behind each other: the model's inputs in the order of
+    ``inputs``, then the code's own results. A worker emits it, and others are given it to read.
+    """
+
+    spool: str
+    inputs: list[str]
+    outputs: int
+
+
+class ExportJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Run the user's Python code on all testcases, trace it and dump it."""
+
+    file: str
+    name: str
+    seconds: float
+    """How long the user's code may run."""
+    specs: list[dict[str, str | int]]
+    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
+    repeat: int
+    resize_input: bool
+    input_transform: str
+    seed: int
+    arg_names: list[str]
+    output_names: list[str]
+    format: str
+    optimize: bool
+    optimizations: list[str]
+    keep_var_name: int
+    keep_param_name: bool
+    dumped: str = ""
+    """Where to write the model as it was traced; the optimised one goes to ``exported``."""
+    exported: str = ""
+    """Empty if no such file is wanted."""
+    scratch: str = ""
+    """The folder for the samples."""
+
+
+class ExportCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Compare what two dumped models compute with what the Python code did."""
+
+    shown: str
+    """What the dumped model is called in messages and in the report."""
+    dumped: str
+    exported: str
+    outputs: list[str]
+    """The names that the outputs should have; empty if any will do."""
+    specs: list[str]
+    """The text of each testcase."""
+    samples: list[Sample]
+    maxerr: float
+
+
 class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Compute the reference results and write the packed file (and the deploy model)."""
 
     model: str
+    shown: str
+    """What the model is called in messages and in the report."""
     specs: list[dict[str, str | int]]
     """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
+    samples: list[Sample]
+    """The testcases' data, if it is there already: the model was exported from Python code."""
     repeat: int
     resize_input: bool
     input_transform: str
@@ -60,6 +119,12 @@ class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     maxerr: float | None
 
 
+class TimeJob(msgspec.Struct, frozen=True, tag=True):
+    """Time each of these packed files on its first testcase; one can be there again."""
+
+    packed: list[str]
+
+
 class Taken(msgspec.Struct, frozen=True, tag=True):
     """One testcase was checked; the packing worker may go one further."""
 
@@ -71,6 +136,22 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     """The engine is loaded."""
 
     engine: report.Engine
+
+
+class ModelDumped(msgspec.Struct, frozen=True, tag=True):
+    """The Python code was traced and dumped; the samples follow."""
+
+    outputs: list[str]
+    """The names of the outputs; empty if the engine names them."""
+    warnings: list[str]
+
+
+class ModelsRead(msgspec.Struct, frozen=True, tag=True):
+    """The dumped models were read back."""
+
+    model: report.Graph
+    exported: report.Graph
+    warnings: list[str]
 
 
 class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
@@ -86,6 +167,7 @@ class GraphWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     size: int
     packed: report.Graph
     deploy: report.Graph | None
+    change: report.Change | None
     strip_info: dict[str, list[str]]
     hash: int
     deploy_strip_info: dict[str, list[str]]
@@ -97,7 +179,8 @@ class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """A testcase is in the packed file; ``spool`` holds its inputs and reference outputs.
 
     The spool is a file of ``.npy`` arrays behind each other: the inputs in the order of
-    ``inputs``, then the outputs in that of ``outputs`` (none with ``--no-assert``).
+    ``inputs``, then the outputs in that of ``outputs`` (none with ``--no-assert``), then ``own``
+    results of the Python code that the model was exported from.
     """
 
     __test__ = False
@@ -108,6 +191,7 @@ class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     spool: str
     inputs: list[str]
     outputs: list[str]
+    own: int = 0
 
 
 class AllWritten(msgspec.Struct, frozen=True, tag=True):
@@ -131,6 +215,12 @@ class Checked(msgspec.Struct, frozen=True, tag=True):
     testcase: report.Testcase
 
 
+class Timed(msgspec.Struct, frozen=True, tag=True):
+    """One more of the files was timed: the milliseconds that each run took."""
+
+    runs: list[float]
+
+
 class FileDigested(msgspec.Struct, frozen=True, tag=True):
     """The whole packed file was read once more."""
 
@@ -144,6 +234,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     status: int
     problems: list[Problem]
     traceback: str = ""
+    refused: bool = False
+    """Whether the engine refused the graph, and not the file that it is in."""
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
@@ -152,16 +244,20 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     peak_memory: int
 
 
-Job = PackJob | StreamCheckJob | FileCheckJob
+Job = PackJob | ExportJob | ExportCheckJob | StreamCheckJob | FileCheckJob | TimeJob
 ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
 FromWorker = (
     Ready
+    | ModelDumped
+    | Sample
+    | ModelsRead
     | ModelLoaded
     | GraphWritten
     | TestcaseWritten
     | AllWritten
     | LayoutRead
     | Checked
+    | Timed
     | FileDigested
     | Failed
     | Finished

@@ -20,6 +20,15 @@ VERSION = 1
 
 Number = float | Literal["nan", "inf", "-inf"]
 Verdict = Literal["passed", "failed", "not verified", "error"]
+Kernels = Literal["fast", "naive"]
+"""What the engine computes operators with: what is made for the processor, or plain loops."""
+
+How = Literal["crashed", "hung", "timed out", "refused", "failed"]
+"""How an engine process failed: ``hung`` if it said that it ends and did not, ``refused`` if the
+engine does not take the graph, ``failed`` for all the rest."""
+
+Status = Literal["passed", "failed", "crashed", "hung", "timed out", "refused", "error"]
+"""How a configuration did: the verdict, or how the engine could not be had to give one."""
 
 
 def number(value: float) -> Number:
@@ -82,6 +91,75 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     """Elements of all constant tensors together."""
     parameter_bytes: int
+    dtypes: dict[str, int] = {}
+    """How many of the tensors that flow between operators have each dtype; constants apart."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What optimising made of a graph; the operators of the testcases are not counted.
+
+    Nor are constants in the numbers of operators.
+    """
+
+    passes: list[str]
+    """The passes asked for beside the plain ones, as ``enable_...`` options."""
+    operators_before: int
+    operators_after: int
+    removed: dict[str, int]
+    """How many operators of each type are gone, net of new ones of that type."""
+    added: dict[str, int]
+    """How many operators of each type are new, likewise."""
+    fused: dict[str, int]
+    """Those of the new ones that each do the work of several (convolution, bias, activation)."""
+    dtypes_before: dict[str, int]
+    dtypes_after: dict[str, int]
+    size_before: int
+    """Bytes of the input model."""
+    size_after: int
+    """Bytes of the deploy model, whether it is written or not."""
+
+
+class KernelFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the packed graph could not be run with some kernels."""
+
+    kernels: Kernels
+    how: How
+    reason: str
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration of a sweep: how optimising the model in this way went."""
+
+    name: str
+    options: list[str]
+    """The options of ``pack`` that ask for it."""
+    status: Status
+    reason: str = ""
+    """What is wrong, where it did not pass."""
+    kernels: Kernels | None = None
+    kernel_failures: list[KernelFailure] = []
+    max_error: Number | None = None
+    size: int | None = None
+    """Bytes of the model without testcases."""
+    operators: int | None = None
+    """How many it has, constants apart."""
+    change: Change | None = None
+    latency: float | None = None
+    """Median time of one run on this machine, in milliseconds, data not copied."""
+    latency_best: float | None = None
+    """The shortest one."""
+    runs: int = 0
+    """How many runs that is the median of."""
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+    """The configurations tried, and the best of those that passed."""
+
+    trials: list[Trial]
+    fastest: str = ""
+    """Name of the configuration with the lowest latency; empty if none was measured. Of those
+    within 10 % of it, the one with the fewest passes."""
+    smallest: str = ""
 
 
 class StripInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +208,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output of one testcase.
 
     ``assertion`` is the verdict of the operator in the packed file, ``against_model`` the
-    comparison with the input model's result; ``None`` where the run has no such thing.
+    comparison with the input model's result; ``None`` where the run has no such thing. The last
+    two are there if the model was exported from Python code in this run.
     """
 
     name: str
@@ -142,6 +221,21 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     against_expected: Comparison | None = None
     """The values in the packed file against what its graph computed."""
     against_model: Comparison | None = None
+    model_against_python: Comparison | None = None
+    """What the code itself computed, run eagerly, against the model as it was dumped."""
+    against_python: Comparison | None = None
+    """The same against the written file."""
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Those that there are; the first that failed is why the output did."""
+        found = (
+            self.against_expected,
+            self.model_against_python,
+            self.against_model,
+            self.against_python,
+        )
+        return [comparison for comparison in found if comparison is not None]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,15 +282,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     engine: Engine | None = None
     model: Graph | None = None
+    exported: Graph | None = None
+    """What ``export`` wrote; ``model`` is then the same before it was optimised."""
     packed: Graph | None = None
     deploy: Graph | None = None
+    change: Change | None = None
+    """What optimising changed, where it was asked for."""
     strip_info: list[StripInfo] = []
+    kernels: Kernels | None = None
+    """What the packed graph was verified with; ``None`` where it was not run."""
+    kernel_failures: list[KernelFailure] = []
     maxerr: float | None = None
     max_error: Number | None = None
     """The largest error of all testcases and outputs."""
     passing_maxerr: Number | None = None
     """The smallest ``maxerr`` that would pass; ``None`` where none would or all is well."""
     testcases: list[Testcase] = []
+    sweep: Sweep | None = None
     phases: list[Phase] = []
     seconds: float = 0.0
 

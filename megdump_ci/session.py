@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from megdump_ci import protocol, report
-from megdump_ci.errors import EngineError, ExitStatus, InputError, Interrupted
+from megdump_ci.errors import EngineError, ExitStatus, InputError, Interrupted, Problem
 from megdump_ci.options import Options
 from megdump_ci.worker import Event, Events, Exited, Stopped, Worker
 
 _POLL = 0.2
+_HINT = "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew may do"
 
 
 class Observer(Protocol):
@@ -44,6 +45,15 @@ class InternalError(Exception):
     """A fault of this program in an engine process; the text is its traceback."""
 
 
+class WorkerFailed(EngineError):
+    """An engine process cannot go on."""
+
+    def __init__(self, worker: Worker, how: report.How, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.worker = worker
+        self.how = how
+
+
 class Session:
     """The engine processes of a run, their events, and the signals that end it."""
 
@@ -53,18 +63,39 @@ class Session:
         self._options = options
         self._events: Events = queue.SimpleQueue()
         self._workers: list[Worker] = []
-        self._peaks: dict[str, int] = {}
+        self._gone: set[Worker] = set()
+        self._peaks: dict[Worker, int] = {}
+        self._children: list[Session] = []
 
-    def start(self, phase: str) -> Worker:
-        """Start an engine process."""
-        worker = Worker(phase, self.scratch, self._events, self._options.threads)
+    def start(self, phase: str, kernels: report.Kernels | None = None) -> Worker:
+        """Start an engine process; one that verifies does so with ``kernels``."""
+        worker = Worker(phase, self.scratch, self._events, self._options.threads, kernels)
         self._workers.append(worker)
         return worker
+
+    def child(self, scratch: Path, options: Options) -> Session:
+        """A session for a part of the run, in whatever thread; it is stopped with this one."""
+        child = Session(scratch, options, Silent())
+        self._children.append(child)
+        return child
 
     def stop(self, number: int, _frame: object = None) -> None:
         """Signal handler: the run ends at its next event."""
         # SimpleQueue.put may be called from a signal handler.
         self._events.put((None, Stopped(number)))
+        self.stop_children(number)
+
+    def stop_children(self, number: int = signal.SIGTERM) -> None:
+        """Let the parts of the run end at their next event."""
+        for child in self._children:
+            child.stop(number)
+
+    def give_up(self) -> None:
+        """End the engine processes there are, and hear no more of them."""
+        for worker in self._workers:
+            worker.busy(False)
+            worker.kill()
+        self._gone.update(self._workers)
 
     def close(self) -> None:
         """End all engine processes."""
@@ -77,7 +108,7 @@ class Session:
         Raises :class:`Interrupted` when asked to stop and :class:`EngineError` when a process
         dies, fails or is busy for longer than a phase may take.
         """
-        running = set(self._workers)
+        running = set(self._workers) - self._gone
         while running:
             try:
                 worker, event = self._events.get(timeout=_POLL)
@@ -85,17 +116,19 @@ class Session:
                 self._check_clocks(running)
                 continue
             if isinstance(event, Stopped):
-                name = signal.Signals(event.signal).name
-                raise Interrupted(f"stopped by {name}", "nothing was written")
+                raise _interrupted(event)
             assert worker is not None
+            if worker in self._gone:
+                continue
             if isinstance(event, Exited):
                 running.discard(worker)
+                self._gone.add(worker)
                 self._check_exit(worker, event)
             elif isinstance(event, protocol.Failed):
-                _raise(event)
+                _raise(worker, event)
             elif isinstance(event, protocol.Finished):
                 worker.busy(False)
-                self._peaks[worker.phase] = event.peak_memory
+                self._peaks[worker] = event.peak_memory
             else:
                 yield worker, event
                 self._check_clocks(running)
@@ -105,43 +138,51 @@ class Session:
         return [
             report.Phase(
                 name=worker.phase,
-                seconds=round(worker.clock, 3),
-                peak_memory=self._peaks.get(worker.phase, 0),
+                seconds=round(worker.total, 3),
+                peak_memory=self._peaks.get(worker, 0),
             )
             for worker in self._workers
         ]
 
     def _check_clocks(self, running: set[Worker]) -> None:
         for worker in running:
+            words = worker.hangs_after
+            if words:
+                message = f"the engine gave up ({words}) and hung while {worker.phase}"
+                problem = Problem(message, _HINT)
+                raise WorkerFailed(worker, "hung", [problem])
             if worker.clock > self._options.timeout:
-                raise EngineError(
+                problem = Problem(
                     f"the engine was stopped: {worker.phase} took longer than"
                     f" {self._options.timeout:g} s",
                     "it hangs, or the work is large: --timeout SECONDS gives it longer",
                 )
+                raise WorkerFailed(worker, "timed out", [problem])
 
     def _check_exit(self, worker: Worker, event: Exited) -> None:
-        if worker.phase in self._peaks:
+        if worker in self._peaks:
             return
         how = (
             f"was killed by {signal.Signals(-event.status).name}"
             if event.status < 0
             else f"ended with status {event.status}"
         )
-        last = event.log.strip().splitlines()[-3:]
-        raise EngineError(
-            f"the engine {how} while {worker.phase}" + "".join(f"\n  {line}" for line in last),
-            "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew"
-            " may do",
-        )
+        last = "".join(f"\n  {line}" for line in event.log.strip().splitlines()[-3:])
+        problem = Problem(f"the engine {how} while {worker.phase}{last}", _HINT)
+        raise WorkerFailed(worker, "crashed", [problem])
 
 
-def _raise(event: protocol.Failed) -> None:
+def _interrupted(event: Stopped) -> Interrupted:
+    name = signal.Signals(event.signal).name
+    return Interrupted(f"stopped by {name}", "nothing was written")
+
+
+def _raise(worker: Worker, event: protocol.Failed) -> None:
     """Raise what ended an engine process."""
     if event.status == ExitStatus.INPUT:
         raise InputError(event.problems)
     if event.status == ExitStatus.ENGINE:
-        raise EngineError(event.problems)
+        raise WorkerFailed(worker, "refused" if event.refused else "failed", event.problems)
     raise InternalError(event.traceback)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from megdump_ci import report
 from megdump_ci.errors import EngineError, ExitStatus, Problem
@@ -14,14 +15,35 @@ class State:
 
     engine: report.Engine | None = None
     model: report.Graph | None = None
+    exported: report.Graph | None = None
     packed: report.Graph | None = None
     deploy: report.Graph | None = None
+    change: report.Change | None = None
     strip_info: list[report.StripInfo] = dataclasses.field(default_factory=list)
     testcases: list[report.Testcase] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     phases: list[report.Phase] = dataclasses.field(default_factory=list)
+    kernels: report.Kernels | None = None
+    kernel_failures: list[report.KernelFailure] = dataclasses.field(default_factory=list)
+    sweep: report.Sweep | None = None
+    unverified: str = ""
+    """Why nothing could be verified, where that is allowed."""
     exit_status: ExitStatus = ExitStatus.INTERNAL
+
+    def errors(self) -> list[float]:
+        """All errors there are, of assertions and comparisons."""
+        return [
+            value
+            for testcase in self.testcases
+            for item in testcase.outputs
+            for value in _errors(item)
+        ]
+
+    def largest_error(self) -> float:
+        """The largest of them, and NaN above all; there must be one."""
+        errors = self.errors()
+        return next((value for value in errors if math.isnan(value)), max(errors))
 
     def conclude(self, count: int) -> None:
         """Passed only if every testcase there is was run, and passed."""
@@ -33,3 +55,10 @@ class State:
             )
         passed = all(testcase.passed for testcase in self.testcases)
         self.exit_status = ExitStatus.PASSED if passed else ExitStatus.FAILED
+
+
+def _errors(item: report.Output) -> list[float]:
+    found = [comparison.error for comparison in item.comparisons]
+    if item.assertion is not None:
+        found.append(item.assertion.error)
+    return [float(value) for value in found if value is not None]

@@ -18,6 +18,7 @@ import msgspec
 
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Job, ToWorker, encode
+from megdump_ci.report import Kernels
 
 # What an engine process is given of the environment; above all no token.
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
@@ -61,10 +62,10 @@ class LogWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
-        self._found = False
+        self._found = ""
 
-    def found(self) -> bool:
-        """Whether they are in the log; only what is new in it is read."""
+    def found(self) -> str:
+        """What is there of them; empty if nothing. Only what is new in the log is read."""
         longest = max(map(len, GIVEN_UP))
         if not self._found:
             with self._path.open("rb") as log:
@@ -72,7 +73,7 @@ class LogWatch:
                 log.seek(max(0, self._read - longest))
                 new = log.read()
                 self._read = log.tell()
-            self._found = any(words in new for words in GIVEN_UP)
+            self._found = next((words.decode() for words in GIVEN_UP if words in new), "")
         return self._found
 
 
@@ -94,10 +95,10 @@ class Worker:
         self.phase = phase
         self.kernels = kernels
         self._events = events
-        self._log = scratch / f"{phase}.log"
+        self._log = scratch / f"{phase.replace(' ', '-')}.log"
         self._watch = LogWatch(self._log)
         self._quiet_since = time.monotonic()
-        self._spent = 0.0
+        self._spent = self._earlier = 0.0
         self._since: float | None = None
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -141,12 +142,24 @@ class Worker:
         running = time.monotonic() - self._since if self._since is not None else 0.0
         return self._spent + running
 
+    def lap(self) -> None:
+        """Start the clock anew: the next part of the job has the whole time again."""
+        self._earlier += self.clock
+        self._spent = 0.0
+        if self._since is not None:
+            self._since = time.monotonic()
+
     @property
-    def hangs(self) -> bool:
-        """Whether the engine in it said that it ends, and the process has not."""
-        if self._since is None or not self._watch.found():
-            return False
-        return time.monotonic() - self._quiet_since > _GRACE
+    def total(self) -> float:
+        """Seconds spent busy in all laps."""
+        return self._earlier + self.clock
+
+    @property
+    def hangs_after(self) -> str:
+        """What the engine said when it ended itself, if the process is still there; or empty."""
+        if self._since is None or time.monotonic() - self._quiet_since < _GRACE:
+            return ""
+        return self._watch.found()
 
     def tail(self) -> str:
         """The end of what it printed."""
@@ -170,26 +183,22 @@ class Worker:
 
     def _listen(self) -> None:
         for line in self._stdout:
+            self._quiet_since = time.monotonic()
             self._events.put((self, _decode(line)))
         status = self._process.wait()
-        self._events.put((self, Exited(status, self._tail())))
-
-    def _tail(self) -> str:
-        with self._log.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - _LOG_TAIL))
-            return log.read().decode(errors="replace")
+        self._events.put((self, Exited(status, self.tail())))
 
 
 def _decode(line: bytes) -> FromWorker:
     try:
-        return msgspec.json.decode(line, type=FromWorker)
+        event: FromWorker = msgspec.json.decode(line, type=FromWorker)
     except msgspec.DecodeError as error:
         problem = Problem(
             f"an engine process wrote what is no event ({error}): {line[:80]!r}",
             "the model made the engine do what it should not: do not trust it",
         )
         return Failed(ExitStatus.ENGINE, [problem])
+    return event
 
 
 def cores(threads: int) -> set[int]:
@@ -198,7 +207,7 @@ def cores(threads: int) -> set[int]:
     return set(available[: threads or len(available)])
 
 
-def _environment(scratch: Path, threads: int) -> dict[str, str]:
+def _environment(scratch: Path, threads: int, kernels: Kernels | None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     count = str(len(cores(threads)))
     return {
@@ -209,6 +218,10 @@ def _environment(scratch: Path, threads: int) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": count,
         # The verdict is the processor's: with a GPU in sight the engine would take that.
         "CUDA_VISIBLE_DEVICES": "-1",
+        # Its threads wait 5 ms in a busy loop otherwise, which two processes take from each other.
+        "MGB_WORKER_MAX_SPIN": "1",
+        # 2 takes the naive kernel of every operator (dnn/src/common/utils.cpp of MegEngine).
+        **({"MGB_USE_MEGDNN_DBG": "2"} if kernels == "naive" else {}),
     }
 
 

@@ -124,7 +124,7 @@ def largest_error(testcase: report.Testcase) -> float | None:
     numbers = [
         float(item.error)
         for output in testcase.outputs
-        for item in (output.assertion, output.against_expected, output.against_model)
+        for item in (output.assertion, *output.comparisons)
         if item is not None and item.error is not None
     ]
     if not numbers:
@@ -146,6 +146,5 @@ def reason(testcase: report.Testcase) -> str:
 
 
 def _output_reason(output: report.Output) -> str:
-    comparisons = (output.against_expected, output.against_model)
-    reasons = [item.reason for item in comparisons if item is not None and item.reason]
+    reasons = [item.reason for item in output.comparisons if item.reason]
     return output.reason or (reasons[0] if reasons else "the values differ")

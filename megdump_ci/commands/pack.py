@@ -1,6 +1,7 @@
 """``megdump-ci pack``: two engine processes, one that packs and one that verifies.
 
-They work at the same time, the second on what the first has written.
+They work at the same time, the second on what the first has written. A model that is Python code
+is exported before, in a third one.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from megdump_ci import output, packed, protocol, report
+from megdump_ci import output, packed, protocol, report, target
+from megdump_ci.commands import fallback
+from megdump_ci.commands.usercode import Exported, run_code
 from megdump_ci.errors import ExitStatus, InputError, Problem
 from megdump_ci.options import PackOptions
 from megdump_ci.session import Session
@@ -28,6 +32,20 @@ WINDOW = 4
 FAILED_SUFFIX = ".failed"
 """A packed file that did not pass is kept under its name and this, beside an earlier good one."""
 
+UNVERIFIED_SUFFIX = ".unverified"
+"""So is one that could not be run here at all."""
+
+_PHASES: dict[report.Kernels | None, str] = {
+    "fast": "pack and verify",
+    "naive": "pack and verify with naive kernels",
+    None: "pack",
+}
+_SUFFIXES = {
+    ExitStatus.PASSED: "",
+    ExitStatus.FAILED: FAILED_SUFFIX,
+    ExitStatus.ENGINE: UNVERIFIED_SUFFIX,
+}
+
 
 def execute(options: PackOptions, state: State, session: Session) -> None:
     """Pack, verify what was written, and put the files in place."""
@@ -38,20 +56,65 @@ def execute(options: PackOptions, state: State, session: Session) -> None:
             for name, path in (("packed", options.output), ("deploy", options.deploy_output))
             if path
         }
-        packing = Packing(options, specs, state, session, files)
-        packing.run()
-        _place(options, state, files, packing.written)
+        # Before the files are removed: a process that still writes would make them anew.
+        stack.callback(session.close)
+        exported = None
+        if target.is_code(options.model):
+            exported = run_code(
+                options, target.parse(options.model), specs, state=state, session=session
+            )
+        written = _attempted(options, specs, state, session, files, exported=exported)
+        _place(options, state, files, written)
+
+
+def _attempted(
+    options: PackOptions,
+    specs: list[TestcaseSpec],
+    state: State,
+    session: Session,
+    files: dict[str, output.StagedFile],
+    *,
+    exported: Exported | None,
+) -> protocol.GraphWritten:
+    """Pack and verify; pack only where no kernels can run what was packed."""
+    packings: list[Packing] = []
+
+    def attempt(chosen: report.Kernels | None) -> None:
+        # From the start: the same bytes are written again, and their testcases handed over again.
+        packings.append(
+            Packing(options, specs, state, session, files, exported=exported, kernels=chosen)
+        )
+        packings[-1].run()
+
+    ran = fallback.verify(attempt, state, session)
+    if options.no_assert:
+        state.kernels = None
+    if not ran:
+        attempt(None)
+        where = options.output + ("" if options.allow_unverified else UNVERIFIED_SUFFIX)
+        message = f"{fallback.NOT_RUN}, so {where} is not verified: {fallback.reasons(state)}"
+        if options.allow_unverified:
+            state.unverified = message
+            state.warnings.append(message)
+            state.exit_status = ExitStatus.PASSED
+        else:
+            state.problems.append(Problem(message, fallback.HINT))
+            state.exit_status = ExitStatus.ENGINE
+    return packings[-1].written
 
 
 def _readable(options: PackOptions) -> list[TestcaseSpec]:
     """The testcases asked for, once all that needs no engine to be found wrong is right."""
-    written = (options.output, options.deploy_output)
+    written = _written(options)
     specs: list[TestcaseSpec] = []
     checks: list[Callable[[], object]] = [
-        lambda: packed.check_model(options.model),
+        partial(
+            target.check if target.is_code(options.model) else packed.check_model, options.model
+        ),
         lambda: specs.extend(read_specs(options.data)),
         lambda: options.input_transform and transform.parse(options.input_transform),
-        *(partial(output.check_writable, path) for path in written if path),
+        *(partial(output.check_writable, path) for path in written),
+        lambda: output.check_apart(written, options.model),
     ]
     problems: list[Problem] = []
     for check in checks:
@@ -64,6 +127,12 @@ def _readable(options: PackOptions) -> list[TestcaseSpec]:
     return specs
 
 
+def _written(options: PackOptions) -> list[str]:
+    """The paths of all files that a run writes, the report apart."""
+    models = [path for path in (options.output, options.deploy_output) if path]
+    return models + [f"{path}.json" for path in models if options.output_strip_info]
+
+
 def _place(
     options: PackOptions,
     state: State,
@@ -71,7 +140,7 @@ def _place(
     written: protocol.GraphWritten,
 ) -> None:
     """Move the files into place; what failed goes beside an earlier good file."""
-    suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
+    suffix = _SUFFIXES[state.exit_status]
     assert state.packed is not None
     path = files["packed"].commit(suffix)
     state.packed = msgspec.structs.replace(state.packed, path=path)
@@ -94,7 +163,10 @@ def _write_strip_info(
 
 
 class Packing:
-    """One pack run: two workers, and what they say to each other."""
+    """One pack run: two workers, and what they say to each other.
+
+    Without ``kernels`` to verify with there is one worker, and nothing is verified.
+    """
 
     def __init__(
         self,
@@ -103,12 +175,18 @@ class Packing:
         state: State,
         session: Session,
         files: dict[str, output.StagedFile],
+        *,
+        exported: Exported | None,
+        kernels: report.Kernels | None,
     ) -> None:
         self._options = options
         self._specs = specs
+        self._exported = exported
         self._state = state
         self._session = session
         self._files = files
+        self._kernels = kernels
+        self._checker: Worker | None = None
         self._written: protocol.GraphWritten | None = None
         self._waiting = 0
         self._all_written = False
@@ -121,18 +199,20 @@ class Packing:
 
     def run(self) -> None:
         """Pack and verify; the state then holds the verdict."""
-        self._session.observer.phase("pack and verify")
+        self._session.observer.phase(_PHASES[self._kernels])
         self._packer = self._session.start("packing")
-        self._checker = self._session.start("verifying")
+        if self._kernels is not None:
+            self._checker = fallback.start(self._session, self._kernels)
+            self._checker.send(self._check_job())
         self._packer.send(self._pack_job())
         self._packer.busy(True)
-        self._checker.send(self._check_job())
         try:
             for worker, event in self._session.events():
                 self._take(worker, event)
         finally:
             self._state.phases = self._session.phases()
-        self._state.conclude(len(self._specs))
+        if self._checker is not None:
+            self._state.conclude(len(self._specs))
 
     def _take(self, worker: Worker, event: Event) -> None:
         state = self._state
@@ -143,7 +223,8 @@ class Packing:
         elif isinstance(event, protocol.GraphWritten):
             self._written = event
             state.packed, state.deploy = event.packed, event.deploy
-            state.warnings += event.warnings
+            state.change = event.change
+            state.warnings += [text for text in event.warnings if text not in state.warnings]
             self._forward(event)
         elif isinstance(event, protocol.TestcaseWritten):
             self._forward(event)
@@ -158,17 +239,33 @@ class Packing:
             )
 
     def _forward(self, event: protocol.ToWorker) -> None:
+        if self._checker is None:
+            self._let_go(event)
+            return
         self._checker.send(event)
         self._checker.busy(True)
         self._waiting += isinstance(event, protocol.TestcaseWritten)
         # With the window full it waits for the other process, which is not its time.
         self._packer.busy(self._waiting < WINDOW and not isinstance(event, protocol.AllWritten))
 
+    def _let_go(self, event: protocol.ToWorker) -> None:
+        """Do what a verifying process does, but for the verifying."""
+        if isinstance(event, protocol.TestcaseWritten):
+            Path(event.spool).unlink()
+            self._packer.send(protocol.Taken())
+        elif isinstance(event, protocol.AllWritten):
+            path = str(self._files["packed"].temporary)
+            with packed.opened(path, "a packed model") as file:
+                packed.read_layout(file, path)
+                digest = packed.digest(file)
+            self._take(self._packer, protocol.FileDigested(event.size, digest))
+
     def _take_checked(self, event: protocol.Checked) -> None:
         spec = self._specs[event.testcase.index]
         source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
         self._state.testcases.append(msgspec.structs.replace(event.testcase, source=source))
         self._waiting -= 1
+        assert self._checker is not None
         self._checker.busy(self._waiting > 0 or self._all_written)
         if not self._all_written:
             self._packer.busy(True)
@@ -177,9 +274,12 @@ class Packing:
 
     def _pack_job(self) -> protocol.PackJob:
         options = self._options
+        exported = self._exported
         deploy = self._files.get("deploy")
         return protocol.PackJob(
-            model=options.model,
+            model=exported.path if exported else options.model,
+            shown=options.model,
+            samples=exported.samples if exported else [],
             specs=[dataclasses.asdict(spec) for spec in self._specs],
             repeat=options.repeat,
             resize_input=options.resize_input,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from megdump_ci import packed, protocol
+from megdump_ci import packed, protocol, report
+from megdump_ci.commands import fallback
+from megdump_ci.errors import EngineError
 from megdump_ci.options import VerifyOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
@@ -17,7 +19,20 @@ def execute(options: VerifyOptions, state: State, session: Session) -> None:
     if options.model:
         packed.check_model(options.model)
     session.observer.phase("verify")
-    worker = session.start("verifying")
+    if not fallback.verify(
+        lambda kernels: _attempt(options, state, session, kernels), state, session
+    ):
+        raise EngineError(
+            f"{fallback.NOT_RUN}: {fallback.reasons(state)}",
+            "verify the file on the device that it is for, or pack it without the layout or pass"
+            " that does not run here",
+        )
+
+
+def _attempt(
+    options: VerifyOptions, state: State, session: Session, kernels: report.Kernels
+) -> None:
+    worker = fallback.start(session, kernels)
     worker.send(
         protocol.FileCheckJob(packed=options.packed, model=options.model, maxerr=options.maxerr)
     )

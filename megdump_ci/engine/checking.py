@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -37,8 +35,6 @@ Emit = Callable[[FromWorker], None]
 DEFAULT_MAXERR = 1e-4
 """For outputs without an assertion, where no other is asked for: AssertEqual's own default."""
 
-_BLOCK = 1 << 20
-
 
 @dataclass(frozen=True)
 class Truth:
@@ -48,6 +44,8 @@ class Truth:
     outputs: Sequence[Array] | None = None
     """The input model's results, in the order of its outputs."""
     names: Sequence[str] = ()
+    own: Sequence[Array] = ()
+    """Those of the Python code that the model was exported from; empty if it was not."""
 
 
 @dataclass
@@ -131,7 +129,7 @@ class PackedGraph:
         return feeds
 
     def run(self, feeds: Mapping[str, Array], doing: str) -> Result:
-        """Run with assertions live; :class:`EngineRefused` if the engine cannot."""
+        """Run with assertions live; :class:`GraphRefused` if the engine cannot."""
         failed = False
         try:
             function = self._compiled(feeds)
@@ -143,7 +141,7 @@ class PackedGraph:
                 values, failed = function.values(), True
         except RuntimeError as error:
             self._shapes = None
-            raise graph.EngineRefused(doing, error) from None
+            raise graph.GraphRefused(doing, error) from None
         outputs, rest = values[: len(self.outputs)], values[len(self.outputs) :]
         computed, errors = rest[: len(self.assertions)], rest[len(self.assertions) :]
         numbers = [float(error.reshape(-1)[0]) for error in errors]
@@ -255,26 +253,33 @@ def _judge_output(
     # A file of the old tool has no plain outputs; an assertion has what it compared.
     computed = result.outputs[row.output] if row.output is not None else result.computed[at or 0]
     assertion = against_expected = against_model = None
+    model_against_python = against_python = None
     maxerr = packed_graph.default_maxerr
     if at is not None:
         maxerr = packed_graph.maxerr[at]
         assertion = report.Assertion(passed=result.held[at], error=report.number(result.errors[at]))
         expected = feeds[packed_graph.assertions[at].expect]
-        against_expected = _compare(expected, result.computed[at], maxerr)
+        against_expected = compared(expected, result.computed[at], maxerr)
     if truth.outputs is not None and place < len(truth.outputs):
-        against_model = _compare(truth.outputs[place], computed, maxerr)
-    verdicts = Verdicts(assertion, against_expected, against_model)
-    reason = _unlike(row, place, computed, truth) or verdicts.reason()
-    return report.Output(
+        against_model = compared(truth.outputs[place], computed, maxerr)
+        if truth.own:
+            model_against_python = compared_with_python(
+                truth.own[place], truth.outputs[place], maxerr
+            )
+            against_python = compared_with_python(truth.own[place], computed, maxerr)
+    output = report.Output(
         name=row.name,
         dtype=str(computed.dtype.name),
         shape=list(computed.shape),
-        passed=not reason,
-        reason=reason,
+        passed=False,
         assertion=assertion,
         against_expected=against_expected,
         against_model=against_model,
+        model_against_python=model_against_python,
+        against_python=against_python,
     )
+    reason = _unlike(row, place, computed, truth) or failure(output)
+    return msgspec.structs.replace(output, passed=not reason, reason=reason)
 
 
 def _unlike(row: Row, place: int, computed: Array, truth: Truth) -> str:
@@ -290,27 +295,33 @@ def _unlike(row: Row, place: int, computed: Array, truth: Truth) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class Verdicts:
-    """What was said of one output, by the file's own assertion and by the comparisons."""
+def failure(output: report.Output) -> str:
+    """Why an output does not pass, by what was said of it; empty if it does.
 
-    assertion: report.Assertion | None
-    against_expected: report.Comparison | None
-    against_model: report.Comparison | None
-
-    def reason(self) -> str:
-        """Why the output does not pass; empty if it does. Disagreement does not pass."""
-        if self.assertion is None and self.against_model is None:
-            return "nothing to compare with: no assertion in the file and no result of the model"
-        for comparison in (self.against_expected, self.against_model):
-            if comparison is not None and not comparison.passed:
-                return comparison.reason
-        if self.assertion is not None and not self.assertion.passed:
-            return f"AssertEqual in the file failed: error {float(self.assertion.error):.6g}"
-        return ""
+    The file's own assertion and the comparisons all have to pass: disagreement does not.
+    """
+    if output.assertion is None and output.against_model is None:
+        return "nothing to compare with: no assertion in the file and no result of the model"
+    for comparison in output.comparisons:
+        if not comparison.passed:
+            return comparison.reason
+    if output.assertion is not None and not output.assertion.passed:
+        return f"AssertEqual in the file failed: error {float(output.assertion.error):.6g}"
+    return ""
 
 
-def _compare(expected: Array, computed: Array, maxerr: float) -> report.Comparison:
+def compared_with_python(own: Array, computed: Array, maxerr: float) -> report.Comparison:
+    """The Python code's own result against that of what was exported, the dtype included."""
+    if own.dtype != computed.dtype:
+        reason = f"dtype is {computed.dtype}, what the Python code returns is {own.dtype}"
+        return report.Comparison(passed=False, reason=reason)
+    found = compared(own, computed, maxerr)
+    if found.passed:
+        return found
+    return msgspec.structs.replace(found, reason=f"unlike the Python code: {found.reason}")
+
+
+def compared(expected: Array, computed: Array, maxerr: float) -> report.Comparison:
     if expected.shape != computed.shape:
         return report.Comparison(
             passed=False,
@@ -373,7 +384,7 @@ class StreamCheck:
     def _take_graph(self, message: GraphWritten) -> None:
         self._written = message
         with open(self.job.packed, "rb") as file:
-            content = _read(file, packed.Extent(message.offset, message.size))
+            content = packed.read(file, packed.Extent(message.offset, message.size))
         self._graph = PackedGraph(content, None)
         if self.job.deploy:
             self._deploy = graph.load(Path(self.job.deploy).read_bytes(), "the deploy model")
@@ -390,15 +401,17 @@ class StreamCheck:
         extent = packed.Extent(message.offset, message.size)
         self._extents.append(extent)
         with open(self.job.packed, "rb") as file:
-            content = _read(file, extent)
-        arrays = spool.read(Path(message.spool), len(message.inputs) + len(message.outputs))
+            content = packed.read(file, extent)
         count = len(message.inputs)
+        arrays = spool.read(Path(message.spool), count + len(message.outputs) + message.own)
         inputs = dict(zip(message.inputs, arrays[:count], strict=True))
         feeds = self._graph.feeds(content, f"testcase {message.index}")
         if self.job.no_assert:
             self.emit(Checked(unrun(self._graph, message.index, feeds, Truth(inputs))))
             return
-        truth = Truth(inputs, arrays[count:], names=message.outputs)
+        results = arrays[count:]
+        own = len(results) - message.own
+        truth = Truth(inputs, results[:own], names=message.outputs, own=results[own:])
         checked = judge(self._graph, message.index, feeds, truth)
         if self._deploy is not None and message.index == 0 and checked.passed:
             checked = _with_deploy(self._graph, self._deploy, feeds, checked)
@@ -412,7 +425,7 @@ class StreamCheck:
                     "the packed file does not hold the testcases that were checked",
                     "something else wrote to it: run again",
                 )
-            self.emit(FileDigested(message.size, _digest(file)))
+            self.emit(FileDigested(message.size, packed.digest(file)))
 
 
 def _with_deploy(
@@ -428,8 +441,11 @@ def _with_deploy(
     else:
         outputs = [graph.real_values(var) for var in deploy.outputs]
         shapes = {name: tuple(value.shape) for name, value in inputs.items()}
-        function = graph.Function(deploy.graph, outputs, deploy.inputs, shapes)
-        values = function.run(inputs)
+        try:
+            function = graph.Function(deploy.graph, outputs, deploy.inputs, shapes)
+            values = function.run(inputs)
+        except RuntimeError as error:
+            raise graph.GraphRefused("running the deploy model on testcase 0", error) from None
         wanted = packed_graph.run(feeds, "running testcase 0 once more").outputs
         if [value.tobytes() for value in values] == [value.tobytes() for value in wanted]:
             return checked
@@ -446,7 +462,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
                 f"{job.packed} holds no testcase, so nothing can be verified",
                 "pack it with at least one testcase: megdump-ci pack MODEL -d DATA -o OUT",
             )
-        content = _read(file, layout.graph)
+        content = packed.read(file, layout.graph)
         packed_graph = PackedGraph(content, job.maxerr)
         model = read_model(job.model) if job.model else None
         emit(
@@ -458,10 +474,10 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         )
         reference = Reference(model) if model else None
         for index, extent in enumerate(layout.testcases):
-            feeds = packed_graph.feeds(_read(file, extent), f"testcase {index}")
+            feeds = packed_graph.feeds(packed.read(file, extent), f"testcase {index}")
             truth = _truth(model, reference, packed_graph, index, feeds)
             emit(Checked(judge(packed_graph, index, feeds, truth)))
-        emit(FileDigested(os.fstat(file.fileno()).st_size, _digest(file)))
+        emit(FileDigested(os.fstat(file.fileno()).st_size, packed.digest(file)))
 
 
 def _truth(
@@ -482,20 +498,3 @@ def _truth(
         )
     results = reference.run(TestcaseSpec(f"testcase {index}"), {n: feeds[n] for n in names})
     return Truth(None, results, names=list(model.outputs))
-
-
-def _read(file: BinaryIO, extent: packed.Extent) -> bytes:
-    file.seek(extent.offset)
-    return file.read(extent.size)
-
-
-def _digest(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    file.seek(0)
-    for block in _blocks(file):
-        digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _blocks(file: BinaryIO) -> Iterable[bytes]:
-    return iter(lambda: file.read(_BLOCK), b"")

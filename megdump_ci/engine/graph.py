@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from megengine.core.tensor import megbrain_graph as mgb
 from megengine.utils import comp_graph_tools as tools
 
 from megdump_ci import report
+from megdump_ci.difference import CONSTANTS
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.packed import EXPECT_SUFFIX
 from megdump_ci.testcase.values import InputType
@@ -43,14 +45,8 @@ DEVICE = "xpux"
 ASSERT_SUFFIX = ":assert"
 """The operator that compares output ``NAME`` is an output of the packed graph of this name."""
 
-_FORMATS = {"fbs": "FBS", "fbs_v2": "FBS_V2"}
-_CONSTANTS = (
-    "ImmutableTensor",
-    "SharedDeviceTensor",
-    "SharedDeviceTensorWithFormat",
-    "MultipleDeviceTensorHolder",
-    "MultipleDeviceTensorWithFormatHolder",
-)
+FORMATS = {"fbs": "FBS", "fbs_v2": "FBS_V2"}
+"""What the engine calls the formats."""
 # Width and offset of the values of the quantised types that do not fill their storage type.
 _LOW_BIT = {"QuantizedS4": (-8, 7), "Quantized4Asymm": (0, 15), "QuantizedS1": (-1, 1)}
 _FLOAT32 = np.dtype(np.float32)
@@ -70,10 +66,14 @@ class EngineRefused(EngineError):
     """MegEngine raised: its message, without the native backtrace."""
 
     def __init__(self, doing: str, error: BaseException, hint: str = "") -> None:
-        super().__init__(f"MegEngine failed {doing}: {_said(error)}", hint)
+        super().__init__(f"MegEngine failed {doing}: {said(error)}", hint)
 
 
-def _said(error: BaseException) -> str:
+class GraphRefused(EngineRefused):
+    """MegEngine cannot optimise or run a graph that it has loaded."""
+
+
+def said(error: BaseException) -> str:
     """What the engine says, without its backtrace and its own function signatures."""
     text = str(error).split("\nbacktrace:")[0].strip() or type(error).__name__
     found = re.match(r"assertion `(.*?)' failed at (\S+):(\d+): [^\n]*(?:\n(.*))?", text, re.DOTALL)
@@ -113,6 +113,9 @@ def load(content: bytes, what: str) -> LoadedGraph:
         hint = "the file is damaged, or holds operators that MegEngine 1.13 does not have"
         raise EngineRefused(f"loading {what}", error, hint) from None
     inputs = dict(sorted(found.items(), key=lambda item: item[0].encode()))
+    if not loaded.metadata.optimized_for_inference:
+        # The engine leaves this unset, and a dump would write what happens to be in memory.
+        loaded.metadata.optimize_options = 0
     return LoadedGraph(loaded.graph, inputs, loaded.output_vars_list, loaded.metadata)
 
 
@@ -135,7 +138,7 @@ def optimize(outputs: Sequence[Var], passes: Sequence[str]) -> list[Var]:
         optimized, _ = mgb.optimize_for_inference(list(outputs), **dict.fromkeys(passes, True))
     except RuntimeError as error:
         asked = ", ".join(passes) or "no extra passes"
-        raise EngineRefused(
+        raise GraphRefused(
             f"optimising the graph ({asked})", error, "leave out a pass to see which one it is"
         ) from None
     return list(optimized)
@@ -293,7 +296,7 @@ def dump(
             keep_var_name=2 if keep_names else 0,
             keep_param_name=keep_names,
             metadata=metadata,
-            dump_format=_FORMATS[format],
+            dump_format=FORMATS[format],
         )
     except RuntimeError as error:
         raise EngineRefused(f"writing the graph as {format}", error) from None
@@ -304,7 +307,10 @@ def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
     """A testcase graph: one SharedDeviceTensor for each array and engine dtype, in order."""
     graph = mgb.Graph()
     outputs = [graph.make_const(to_device(value, dtype)) for value, dtype in values]
-    content, _ = mgb.dump_graph(outputs, dump_format=_FORMATS[format])
+    try:
+        content, _ = mgb.dump_graph(outputs, dump_format=FORMATS[format])
+    except RuntimeError as error:
+        raise EngineRefused(f"writing a testcase as {format}", error) from None
     return bytes(content)
 
 
@@ -375,11 +381,23 @@ class Function:
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs for ``feeds``; RuntimeError of the engine, an assertion's included."""
+        self._execute(feeds)
+        return self.values()
+
+    def timed(self, feeds: Mapping[str, Array]) -> float:
+        """Run; seconds of the computing alone, without the inputs' and outputs' way."""
+        seconds = self._execute(feeds)
+        # The engine wants the outputs taken before it runs again.
+        self.values()
+        return seconds
+
+    def _execute(self, feeds: Mapping[str, Array]) -> float:
         for name, node in self._feeds.items():
             node.set_value(to_device(feeds[name], self._dtypes[name]))
+        start = time.perf_counter()
         self._function.execute()
         self._function.wait()
-        return self.values()
+        return time.perf_counter() - start
 
     def values(self) -> list[Array]:
         """The outputs of the last run, also of one that an assertion ended."""
@@ -441,11 +459,25 @@ def count_operators(outputs: Sequence[Var]) -> dict[str, int]:
     return dict(sorted(Counter(str(operator.type) for operator in sequence).items()))
 
 
+def count_dtypes(outputs: Sequence[Var]) -> dict[str, int]:
+    """How many tensors of each dtype flow out of operators and are used; constants apart."""
+    used = {var.id: var for var in outputs}
+    for operator in tools.get_oprs_seq(list(outputs), prune_immtensor=False):
+        used.update((var.id, var) for var in operator.inputs)
+    flowing = [var for var in used.values() if var.owner.type not in CONSTANTS]
+    return dict(sorted(Counter(_dtype_kind(var.dtype) for var in flowing).items()))
+
+
+def _dtype_kind(dtype: Any) -> str:
+    """A dtype without scale and zero point, of which each tensor has its own."""
+    return dtype_label(dtype).partition("(")[0]
+
+
 def count_parameters(outputs: Sequence[Var]) -> tuple[int, int]:
     """Elements and bytes of a graph's constant tensors together."""
     elements = size = 0
     for operator in tools.get_oprs_seq(list(outputs), prune_immtensor=False):
-        if operator.type in _CONSTANTS:
+        if operator.type in CONSTANTS:
             for var in operator.outputs:
                 count = int(np.prod(var.shape or ()))
                 elements += count

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from megdump_ci import packed, report
+from megdump_ci import difference, packed, report
 from megdump_ci.engine import graph, spool
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.protocol import (
@@ -47,23 +47,15 @@ class Model:
 
 def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], None]) -> None:
     """Do a :class:`PackJob`; ``wait`` returns when one more testcase may be written."""
-    model = read_model(job.model)
-    emit(ModelLoaded(facts(job.model, model.content, model.format, model.loaded)))
+    model = read_model(job.model, job.shown)
+    emit(ModelLoaded(facts(model.path, model.content, model.format, model.loaded)))
     _check_names(model)
-    specs = [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
-    settings = values.DataSettings(
-        repeat=job.repeat,
-        resize_input=job.resize_input,
-        input_transform=job.input_transform,
-        seed=job.seed,
-    )
-    problems = values.check(specs, model.types, settings)
-    if problems:
-        raise InputError(problems)
     reference = Reference(model)
     cases = (
-        Case(spec, feeds, [] if job.no_assert else reference.run(spec, feeds))
-        for spec, feeds in _loaded(specs, model, settings)
+        Case(spec, feeds, reference.run(spec, feeds), own)
+        if not job.no_assert
+        else Case(spec, feeds, [], [])
+        for spec, feeds, own in (_sampled(job) if job.samples else _loaded(job, model))
     )
     first = next(cases)
     graph_written = _write_graph(job, model, [tuple(value.shape) for value in first.results])
@@ -74,7 +66,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
             emit(_write_testcase(job, model, file, index, case))
         file.flush()
         os.fsync(file.fileno())
-        emit(AllWritten(len(specs), file.tell()))
+        emit(AllWritten(len(job.specs), file.tell()))
 
 
 @dataclass(frozen=True)
@@ -84,11 +76,35 @@ class Case:
     spec: TestcaseSpec
     feeds: Feeds
     results: list[Array]
+    own: list[Array]
+    """The results of the Python code that the model was exported from, if it was."""
 
 
-def _loaded(
-    specs: Sequence[TestcaseSpec], model: Model, settings: values.DataSettings
-) -> Iterator[tuple[TestcaseSpec, Feeds]]:
+def _specs(job: PackJob) -> list[TestcaseSpec]:
+    return [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
+
+
+def _sampled(job: PackJob) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
+    """Specs, feeds and own results of the Python code that was run before."""
+    for spec, sample in zip(_specs(job), job.samples, strict=True):
+        count = len(sample.inputs)
+        # Kept, because packing may be done once more, with other kernels.
+        arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
+        yield spec, dict(zip(sample.inputs, arrays[:count], strict=True)), arrays[count:]
+
+
+def _loaded(job: PackJob, model: Model) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
+    """Specs and feeds by the options; there are no other results to compare with."""
+    specs = _specs(job)
+    settings = values.DataSettings(
+        repeat=job.repeat,
+        resize_input=job.resize_input,
+        input_transform=job.input_transform,
+        seed=job.seed,
+    )
+    problems = values.check(specs, model.types, settings)
+    if problems:
+        raise InputError(problems)
     for index, spec in enumerate(specs):
         try:
             feeds = values.load(spec, index, model.types, settings)
@@ -96,7 +112,7 @@ def _loaded(
             raise InputError(
                 [*error.problems, *_more_problems(specs, index + 1, model, settings)]
             ) from None
-        yield spec, feeds
+        yield spec, feeds, []
 
 
 def _more_problems(
@@ -115,15 +131,19 @@ def _more_problems(
     return found
 
 
-def read_model(path: str) -> Model:
-    """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done."""
+def read_model(path: str, shown: str = "") -> Model:
+    """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done.
+
+    It is called ``shown`` in messages, if that is not its path.
+    """
     with packed.opened(path, "a dumped model (.mge)") as file:
         format = packed.model_format(file, path)
         file.seek(0)
         content = file.read()
-    loaded = graph.load(content, path)
+    shown = shown or path
+    loaded = graph.load(content, shown)
     return Model(
-        path=path,
+        path=shown,
         content=content,
         format=format,
         loaded=loaded,
@@ -145,6 +165,7 @@ def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> 
         operators=graph.count_operators(loaded.outputs),
         parameters=elements,
         parameter_bytes=size,
+        dtypes=graph.count_dtypes(loaded.outputs),
     )
 
 
@@ -177,7 +198,7 @@ class Reference:
         return self._function
 
     def _refused(self, spec: TestcaseSpec, feeds: Feeds, error: RuntimeError) -> Exception:
-        refused = graph.EngineRefused(f"running {self._model.path} on {spec.text!r}", error)
+        refused = graph.GraphRefused(f"running {self._model.path} on {spec.text!r}", error)
         unlike = [
             f"{kind.name} is {feeds[kind.name].shape}, the model declares {kind.shape}"
             for kind in self._model.types
@@ -211,6 +232,13 @@ def _check_names(model: Model) -> None:
             " expected values",
             "it was packed before: give the model that it was made from",
         )
+    taken = {name + graph.ASSERT_SUFFIX for name in model.outputs} & set(model.outputs)
+    if taken:
+        raise InputError(
+            f"{model.path} has an output named {min(taken)}, a name that packed files use for the"
+            " assertion of another output",
+            "dump it again under another name",
+        )
 
 
 def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) -> GraphWritten:
@@ -226,15 +254,15 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
         outputs = graph.optimize(outputs, job.optimizations)
     warnings = _restore_names(outputs, model.outputs)
     format = job.format or model.format
-    deploy = None
-    deploy_hash = 0
-    if job.deploy:
+    deploy, deploy_hash = None, 0
+    if job.deploy or job.optimize:
         content, deploy_hash = graph.dump(
             outputs, format, keep_names=job.keep_names, metadata=loaded.metadata
         )
-        Path(job.deploy).write_bytes(content)
         deploy = facts(job.deploy, content, format, graph.load(content, "the deploy model"))
         deploy_hash = deploy_hash or hash_of(content)
+        if job.deploy:
+            Path(job.deploy).write_bytes(content)
     deploy_strip = graph.strip_info(outputs)
     ends = outputs + _assertions(job, loaded, outputs, model.outputs, shapes)
     content, content_hash = graph.dump(
@@ -250,13 +278,22 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
         offset=len(head),
         size=len(content),
         packed=facts(job.packed, content, format, graph.load(content, "the packed graph")),
-        deploy=deploy,
+        deploy=deploy if job.deploy else None,
+        change=_change(job, model, deploy),
         strip_info=strip,
         hash=content_hash or hash_of(content),
         deploy_strip_info=deploy_strip,
         deploy_hash=deploy_hash,
         warnings=warnings,
     )
+
+
+def _change(job: PackJob, model: Model, deploy: report.Graph | None) -> report.Change | None:
+    """What optimising changed, where it was asked for."""
+    if not job.optimize or deploy is None:
+        return None
+    before = facts(model.path, model.content, model.format, model.loaded)
+    return difference.between(before, deploy, job.optimizations)
 
 
 def _assertions(
@@ -310,6 +347,14 @@ def _write_testcase(
     if case.results:
         for i, name in _distinct(model.outputs):
             expected = case.results[i].astype(np.float32)
+            if expected.size == 0:
+                raise InputError(
+                    case.spec.problem(
+                        f"output {name} is empty for {case.spec.text!r}: there is nothing to"
+                        " compare, and a testcase cannot hold it",
+                        "give data for which the model has a result",
+                    )
+                )
             cells[name + packed.EXPECT_SUFFIX] = (expected, expected.dtype)
     content = graph.dump_constants(
         [cells[name] for name in sorted(cells, key=str.encode)], job.format or model.format
@@ -319,7 +364,7 @@ def _write_testcase(
     # The verifying process reads what is in the file, not what is still in this one's buffer.
     file.flush()
     path = Path(job.scratch, f"testcase-{index}")
-    spool.write(path, [*case.feeds.values(), *case.results])
+    spool.write(path, [*case.feeds.values(), *case.results, *case.own])
     return TestcaseWritten(
         index=index,
         offset=offset,
@@ -327,6 +372,7 @@ def _write_testcase(
         spool=str(path),
         inputs=list(case.feeds),
         outputs=list(model.outputs) if case.results else [],
+        own=len(case.own),
     )
 
 

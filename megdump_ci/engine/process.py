@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from typing import BinaryIO, NoReturn
 
@@ -14,6 +16,8 @@ import msgspec
 
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
 from megdump_ci.protocol import (
+    ExportCheckJob,
+    ExportJob,
     Failed,
     FileCheckJob,
     Finished,
@@ -23,17 +27,21 @@ from megdump_ci.protocol import (
     Ready,
     StreamCheckJob,
     Taken,
+    TimeJob,
     ToWorker,
     encode,
 )
 
 _PR_SET_PDEATHSIG = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MARGIN = 1.0
+"""Seconds by which the user's code has to be done before its process is ended."""
 
 
 def main() -> NoReturn:
     """Read a job from stdin, do it, report on stdout."""
     _die_with_parent()
-    channel = _Channel(_claim_stdout())
+    channel = _Channel(_claim_stdin(), _claim_stdout())
     try:
         _work(channel)
         # ru_maxrss is in KiB on Linux.
@@ -50,36 +58,57 @@ def main() -> NoReturn:
         )
     # Nothing is swallowed here: a fault of our own goes to the parent with its traceback.
     except Exception as error:
-        problem = Problem(f"{type(error).__name__}: {error}")
-        channel.emit(Failed(ExitStatus.INTERNAL, [problem], traceback.format_exc()))
+        channel.emit(_unexpected(error))
     # The engine's exit hooks hang after some of its failures.
     os._exit(0)
 
 
 def _work(channel: _Channel) -> None:
     job = channel.receive(Job)
-    from megdump_ci.engine import checking, graph, packing
+    start = time.monotonic()
+    from megdump_ci.engine import checking, export_check, exporting, graph, packing
 
     channel.emit(Ready(graph.versions()))
     if isinstance(job, PackJob):
         window = _Window(channel, job.window)
         packing.pack(job, channel.emit, window.wait)
+    elif isinstance(job, ExportJob):
+        # Before the parent ends this process, it is to say where the user's code was.
+        exporting.export(job, time.monotonic() - start + _MARGIN, channel.emit)
+    elif isinstance(job, ExportCheckJob):
+        export_check.check(job, channel.emit)
     elif isinstance(job, StreamCheckJob):
         check = checking.StreamCheck(job, channel.emit)
         while not check.take(channel.receive(ToWorker)):
             pass
+    elif isinstance(job, TimeJob):
+        from megdump_ci.engine import timing
+
+        timing.measure(job, channel.emit)
     elif isinstance(job, FileCheckJob):
         checking.check_file(job, channel.emit)
 
 
 def _failed(error: MegdumpError) -> Failed:
-    return Failed(error.exit_status, list(error.problems))
+    from megdump_ci.engine.graph import GraphRefused
+
+    refused = isinstance(error, GraphRefused)
+    return Failed(error.exit_status, list(error.problems), refused=refused)
+
+
+def _unexpected(error: Exception) -> Failed:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        hint = "make room for the output and for temporary files (TMPDIR)"
+        return Failed(ExitStatus.INPUT, [Problem(f"cannot write: {error.strerror}", hint)])
+    problem = Problem(f"{type(error).__name__}: {error}")
+    return Failed(ExitStatus.INTERNAL, [problem], traceback.format_exc())
 
 
 class _Channel:
     """Messages of the parent, and events for it."""
 
-    def __init__(self, events: BinaryIO) -> None:
+    def __init__(self, messages: BinaryIO, events: BinaryIO) -> None:
+        self._messages = messages
         self._events = events
 
     def emit(self, event: FromWorker) -> None:
@@ -87,7 +116,7 @@ class _Channel:
         self._events.flush()
 
     def receive(self, kind: object) -> Job | ToWorker:
-        line = sys.stdin.buffer.readline()
+        line = self._messages.readline()
         if not line:
             # The parent is gone or wants no more.
             os._exit(0)
@@ -107,6 +136,14 @@ class _Window:
             self._channel.receive(Taken)
             self._free += 1
         self._free -= 1
+
+
+def _claim_stdin() -> BinaryIO:
+    """Keep the message pipe to ourselves: the user's code may read stdin, which now is empty."""
+    messages = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
+    return messages
 
 
 def _claim_stdout() -> BinaryIO:

@@ -19,9 +19,10 @@ def write(path: Path, arrays: Iterable[Array]) -> None:
             np.lib.format.write_array(file, plain, allow_pickle=False)
 
 
-def read(path: Path, count: int) -> list[Array]:
-    """Read ``count`` arrays back and remove the file."""
+def read(path: Path, count: int, *, keep: bool = False) -> list[Array]:
+    """Read ``count`` arrays back and, if it is not to be kept, remove the file."""
     with path.open("rb") as file:
         arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(count)]
-    path.unlink()
+    if not keep:
+        path.unlink()
     return arrays

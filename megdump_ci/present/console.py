@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable, Collection
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,8 +15,9 @@ from rich.text import Text
 from megdump_ci.errors import ExitStatus
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
-from megdump_ci.present.text import one_line, plain
-from megdump_ci.report import Graph, Number, Report, Testcase
+from megdump_ci.present import sweep
+from megdump_ci.present.text import number_text, one_line, plain, size_text
+from megdump_ci.report import Change, Comparison, Graph, Number, Output, Report, Testcase
 
 SHOWN = 20
 """Testcases in the table; failing ones come first, the rest is in report.json."""
@@ -85,9 +87,9 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
         if problem.hint:
             errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
     if silent:
-        out.print(Text(_number(report.max_error) if report.max_error is not None else "-"))
+        out.print(Text(number_text(report.max_error) if report.max_error is not None else "-"))
         return
-    if report.testcases:
+    if report.testcases or report.sweep or report.verdict == "not verified":
         for part in document(report):
             out.print(part, soft_wrap=isinstance(part, Text))
     style = f"bold {_STYLES[report.verdict]}"
@@ -100,7 +102,13 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
 
 def document(report: Report) -> list[RenderableType]:
     """Everything above the verdict line."""
-    parts: list[RenderableType] = [_files(report), _testcases(report)]
+    parts: list[RenderableType] = [_files(report)]
+    if report.change is not None:
+        parts.append(Text(one_line(change_line(report.change), 400)))
+    if report.testcases:
+        parts.append(_testcases(report))
+    if report.sweep is not None:
+        parts += sweep.parts(report.sweep)
     parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings]
     return parts + _failures(report)
 
@@ -109,6 +117,7 @@ def _files(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
     for label, graph in (
         ("model", report.model),
+        ("exported", report.exported),
         ("packed", report.packed),
         ("deploy", report.deploy),
     ):
@@ -119,41 +128,77 @@ def _files(report: Report) -> Table:
     return table
 
 
+def change_line(change: Change) -> str:
+    """What optimising changed, in one line."""
+    kinds = [f"{count} {kind} fused" for kind, count in change.fused.items()]
+    kinds += [f"+{n} {kind}" for kind, n in change.added.items() if kind not in change.fused]
+    kinds += [f"-{count} {kind}" for kind, count in change.removed.items()]
+    dtypes = ", ".join(f"{kind} {count}" for kind, count in change.dtypes_after.items())
+    return (
+        f"optimised  {change.operators_before} to {change.operators_after} operators"
+        f" ({', '.join(kinds) or 'the same types'}), {size_text(change.size_before)} to"
+        f" {size_text(change.size_after)}; tensors: {dtypes}"
+    )
+
+
 def _describe(graph: Graph) -> str:
     operators = sum(graph.operators.values())
-    return f"{_size(graph.size)}, {graph.format}, {operators} operators"
+    return f"{size_text(graph.size)}, {graph.format}, {operators} operators"
 
 
 def _testcases(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("#", "testcase", "output"):
         table.add_column(name, overflow="ellipsis", no_wrap=name != "testcase")
-    for name in ("assertion", "against model"):
+    columns = _columns(report)
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     # Failing ones first; sorted() keeps the order of the file among equals.
     for testcase in sorted(report.testcases, key=lambda case: case.passed)[:SHOWN]:
-        _add_rows(table, testcase, verified=report.verdict != "not verified")
+        _add_rows(table, testcase, columns.values())
     hidden = len(report.testcases) - SHOWN
     if hidden > 0:
         table.add_row("", Text(f"and {hidden} more {_ALL}", "dim"))
     return table
 
 
-def _add_rows(table: Table, testcase: Testcase, *, verified: bool) -> None:
+_Error = Callable[[Output], "Number | None"]
+
+
+def _columns(report: Report) -> dict[str, _Error]:
+    """The errors that the table shows, by their titles."""
+    outputs = [output for testcase in report.testcases for output in testcase.outputs]
+    columns: dict[str, _Error] = {
+        "assertion": lambda output: output.assertion.error if output.assertion else None,
+        "against model": lambda output: _error(output.against_model),
+    }
+    if any(output.against_python for output in outputs):
+        # What was traced comes from the same run, so the code itself is what to measure with.
+        del columns["against model"]
+        columns["eager\u2192dumped"] = lambda output: _error(output.model_against_python)
+        columns["eager\u2192written"] = lambda output: _error(output.against_python)
+    if report.exported is not None:
+        del columns["assertion"]
+    return columns
+
+
+def _error(comparison: Comparison | None) -> Number | None:
+    return comparison.error if comparison is not None else None
+
+
+def _add_rows(table: Table, testcase: Testcase, columns: Collection[_Error]) -> None:
     label = one_line(testcase.source.spec if testcase.source else "", 40)
     if not testcase.outputs:
         mark = Text("failed", "red") if not testcase.passed else Text("not verified", "yellow")
-        table.add_row(str(testcase.index), Text(label), "", "-", "-", mark)
+        table.add_row(str(testcase.index), Text(label), "", *"-" * len(columns), mark)
     for place, output in enumerate(testcase.outputs):
-        compared = output.against_model
         passed = output.passed and not testcase.reason
         table.add_row(
             str(testcase.index) if place == 0 else "",
             Text(label if place == 0 else ""),
             Text(one_line(output.name, 24)),
-            _number(output.assertion.error) if output.assertion else "-",
-            _number(compared.error) if compared and compared.error is not None else "-",
+            *(number_text(error(output)) for error in columns),
             Text("ok", "green") if passed else Text("failed", "red"),
         )
 
@@ -183,15 +228,3 @@ def _rounded_up(value: Number) -> str:
     if float(text) < exact:
         text = f"{exact + 10.0 ** (int(text.partition('e')[2]) - 1):.1e}"
     return f"{float(text):g}"
-
-
-def _number(value: Number | None) -> str:
-    return "-" if value is None else f"{float(value):.3g}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

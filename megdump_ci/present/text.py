@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from megdump_ci.report import Number
+
 
 def plain(text: str) -> str:
     """``text`` in which nothing steers a terminal.
@@ -26,3 +28,17 @@ def _harmless(char: str) -> bool:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def number_text(value: Number | None) -> str:
+    """A number to three digits; a dash for none."""
+    return "-" if value is None else f"{float(value):.3g}"
+
+
+def size_text(size: float) -> str:
+    """A number of bytes with its unit."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -28,7 +28,7 @@ from megdump_ci.testcase.inputs import (
 )
 from megdump_ci.testcase.spec import FileSpec, RandomSpec, TestcaseSpec, ValueSpec, bind
 
-__all__ = ["DataSettings", "InputType", "check", "load"]
+__all__ = ["DataSettings", "InputType", "check", "discover", "load"]
 
 
 def check(
@@ -67,6 +67,45 @@ def load(
     if problems:
         raise InputError(problems)
     return feeds
+
+
+def discover(
+    spec: TestcaseSpec, names: Sequence[str], settings: DataSettings
+) -> tuple[InputType, ...]:
+    """The inputs of something that declares none, by the data of its first testcase.
+
+    An ``.npy`` file decides the dtype, after the transform and with 64 bits made 32 as MegEngine
+    does; images and random data are float32. No input has a shape. Raises :class:`InputError`
+    with everything that is wrong with the data.
+    """
+    change = transform.parse(settings.input_transform) if settings.input_transform else None
+    values = bind(spec, names)
+    found: list[InputType] = []
+    problems: list[Problem] = []
+    for name in names:
+        target = InputType(name, None, np.dtype(np.float32), "float32")
+        value = values[name]
+        with _located(spec, target, value, problems):
+            if isinstance(value, FileSpec) and _is_array(spec, value):
+                given = _raw(spec, value, target, settings, change).dtype
+                dtype = _ENGINE_DTYPES.get(given.name, given)
+                target = replace(target, dtype=dtype, label=dtype.name)
+        found.append(target)
+    if problems:
+        raise InputError(problems)
+    return tuple(found)
+
+
+# MegEngine's tensors know no 64 bits, nor unsigned integers above 16.
+_ENGINE_DTYPES = {
+    "float64": np.dtype(np.float32),
+    **dict.fromkeys(("int64", "uint64", "uint32"), np.dtype(np.int32)),
+}
+
+
+def _is_array(spec: TestcaseSpec, value: FileSpec) -> bool:
+    with files.open_data(value.path, spec.folder) as file:
+        return files.is_npy(file)
 
 
 def _problems(
@@ -117,13 +156,23 @@ def _from_file(
     settings: DataSettings,
     change: transform.Transform | None,
 ) -> Array:
+    array = _raw(spec, value, target, settings, change)
+    check_ndim(array.shape, target.shape, _NDIM_HINT)
+    return convert(array, target)
+
+
+def _raw(
+    spec: TestcaseSpec,
+    value: FileSpec,
+    target: InputType,
+    settings: DataSettings,
+    change: transform.Transform | None,
+) -> Array:
+    """The data before it is fitted to the input's dtype."""
     with files.open_data(value.path, spec.folder) as file:
         array = _read(file, target, settings)
     array = _repeated(array, settings.repeat)
-    if change is not None:
-        array = change(array)
-    check_ndim(array.shape, target.shape, _NDIM_HINT)
-    return convert(array, target)
+    return array if change is None else change(array)
 
 
 def _read(file: BinaryIO, target: InputType, settings: DataSettings) -> Array:

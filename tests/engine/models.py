@@ -217,18 +217,32 @@ def shapes() -> None:
 
 
 def dtypes() -> None:
-    """One model for each dtype of an input, and for each of an output."""
-    for name in PLAIN_DTYPES:
-        model(
-            f"in_{name}",
-            [("in", name, (2, 4))],
-            lambda x, graph: [convert(x, "float32") if x.dtype != np.float32 else op_exp(x)],
-        )
-    for name, (dtype, stored) in QUANTISED.items():
-        model(f"in_{name}", [("in", dtype, (2, 4))], lambda x, graph: [convert(x, "float32")])
-        model(f"out_{name}", [("in", "float32", (2, 4))], lambda x, graph, d=dtype: [convert(x, d)])
-        model(f"through_{name}", [("in", dtype, (2, 4))], lambda x, graph: [x], ["in"])
-        save(f"data_{name}", np.arange(8).reshape(2, 4).astype(stored))
+    """Every dtype as an input and as an output."""
+    quantised = {name: dtype for name, (dtype, _) in QUANTISED.items()}
+    inputs = {**{name: name for name in PLAIN_DTYPES}, **quantised}
+    model(
+        "dtypes",
+        [(f"in_{name}", dtype, (2, 4)) for name, dtype in inputs.items()],
+        lambda *made, graph: [
+            *(op_exp(x) if x.dtype == np.float32 else convert(x, "float32") for x in made),
+        ],
+        [f"out_{name}" for name in inputs],
+        FORMATS,
+    )
+    model(
+        "quantised",
+        [("x", "float32", (2, 4)), ("through", QUANTISED["q8"][0], (2, 4))],
+        lambda x, through, graph: [*(convert(x, d) for d in quantised.values()), through],
+        [*quantised, "through"],
+        FORMATS,
+    )
+    ends = {"float32": (-1.5, 80), "float16": (-60000, 0.25), "bool": (0, 1)}
+    for name in inputs:
+        stored = np.dtype(QUANTISED[name][1] if name in QUANTISED else name)
+        info = np.iinfo(stored) if stored.kind in "iu" else None
+        low, high = (info.min, info.max) if info else ends[name]
+        values = np.resize(np.array([low, high, high, low, low]), 8).reshape(2, 4)
+        save(f"data_{name}", values.astype(stored))
     model(
         "kinds",
         [("x", "float32", (2, 4))],
@@ -334,9 +348,7 @@ def own_testcases() -> None:
     """A packed file as MegEngine's own trace.dump writes it."""
     for name, silent in (("own", False), ("own_half", True)):
         options = {"input_data": ["#rand(0,1)"], "maxerr": 1e-3, "silent": silent}
-        trace = jit.trace(
-            lambda x, y: (F.exp(-x) + y, x * y), symbolic=True, capture_as_const=True
-        )
+        trace = jit.trace(lambda x, y: (F.exp(-x) + y, x * y), symbolic=True, capture_as_const=True)
         trace(*(mge.tensor(np.full((2, 3), value, np.float32)) for value in (1, 2)))
         keys = {"arg_names": ["x", "y"], "output_names": ["sum", "product"]}
         if name == "own":

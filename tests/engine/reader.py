@@ -122,9 +122,7 @@ def run(graph_content: bytes, testcase: bytes) -> dict[str, Any]:
     replaced = tools.replace_vars(outputs, swap)
     plain = [i for i, var in enumerate(outputs) if var.owner.type != "AssertEqual"]
     results = {i: mgb.OutputNode(as_numbers(replaced[i])) for i in plain}
-    ends = [
-        results[i].outputs[0] if i in results else var for i, var in enumerate(replaced)
-    ]
+    ends = [results[i].outputs[0] if i in results else var for i, var in enumerate(replaced)]
     function = graph.compile(ends)
     failure = ""
     try:

@@ -12,10 +12,12 @@ from megdump_ci.errors import InputError
 from megdump_ci.options import (
     LAYOUTS,
     SWITCHES,
+    ExportOptions,
     OptionSpec,
     PackOptions,
     VerifyOptions,
     checked,
+    names_in,
     specs,
     to_argv,
 )
@@ -39,7 +41,7 @@ def any_options(kind: type) -> st.SearchStrategy[object]:
     fields = {spec.field: values(spec) for spec in specs(kind)}
     required = {spec.field: fields[spec.field] for spec in specs(kind) if spec.required}
     # A model named like an option cannot be told from one on a command line.
-    for name in ("model", "packed"):
+    for name in ("model", "packed", "target"):
         if name in required:
             required[name] = WORDS.filter(lambda word: not word.startswith("-"))
     optional = {name: fields[name] for name in fields if name not in required}
@@ -49,6 +51,11 @@ def any_options(kind: type) -> st.SearchStrategy[object]:
 @given(any_options(PackOptions))
 def test_the_command_line_of_pack_options_gives_them_back(options: PackOptions) -> None:
     assert cli.parse(["pack", *to_argv(options)]) == options
+
+
+@given(any_options(ExportOptions))
+def test_the_command_line_of_export_options_gives_them_back(options: ExportOptions) -> None:
+    assert cli.parse(["export", *to_argv(options)]) == options
 
 
 @given(any_options(VerifyOptions))
@@ -80,6 +87,42 @@ def test_optimizations_lists_every_pass() -> None:
     options = PackOptions(model="m", data=("#rand(0,1)",), output="o", **given_all)
     assert sorted(options.optimizations) == sorted(fields)
     assert len(fields) == len(LAYOUTS) + len(SWITCHES)
+
+
+def test_exporting_takes_the_options_of_trace_dump_with_its_defaults() -> None:
+    defaults = {"optimize-for-inference": True, "keep-var-name": 1, "keep-param-name": False}
+    found = {spec.name: spec.default for spec in specs(ExportOptions)}
+    assert {name: found.get(name, "missing") for name in defaults} == defaults
+    packing = {spec.name for spec in specs(PackOptions) if spec.name.startswith("enable-")}
+    assert packing <= found.keys()
+
+
+def test_what_is_wrong_with_an_export_is_said_at_once() -> None:
+    options = ExportOptions(
+        target="",
+        data=("#rand(0,1,2)",),
+        output="o",
+        arg_names="a,,b",
+        output_names="a, b, a",
+        keep_var_name=3,
+        optimize_for_inference=False,
+        enable_ioc16=True,
+    )
+    said = [problem.message for problem in options.problems()]
+    assert said == [
+        "target is empty",
+        "keep-var-name is 3",
+        "arg-names has an empty name",
+        "output-names has a twice",
+        "--enable-ioc16 without --optimize-for-inference would have no effect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("", ()), (" ", ()), ("a", ("a",)), ("a , b", ("a", "b")), (",", ("", ""))]
+)
+def test_names_are_separated_by_commas(text: str, names: tuple[str, ...]) -> None:
+    assert names_in(text) == names
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -1,0 +1,129 @@
+"""``megdump-ci export``: run Python code, trace it, dump it, and verify what was written.
+
+One engine process runs the user's code; another one, which the code has never been in, reads the
+files back and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from megdump_ci import difference, output, protocol, report, target
+from megdump_ci.commands import fallback
+from megdump_ci.commands.pack import FAILED_SUFFIX
+from megdump_ci.commands.usercode import Exported, run_code
+from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
+from megdump_ci.options import ExportOptions
+from megdump_ci.session import Session
+from megdump_ci.state import State
+from megdump_ci.testcase import transform
+from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+from megdump_ci.worker import Event
+
+
+def execute(options: ExportOptions, state: State, session: Session) -> None:
+    """Export, verify what was written, and put the file in place."""
+    specs = _readable(options)
+    with output.StagedFile(options.output) as file:
+        found = run_code(
+            options,
+            target.parse(options.target),
+            specs,
+            state=state,
+            session=session,
+            exported=str(file.temporary),
+        )
+        job = _check_job(options, specs, found, str(file.temporary))
+        _verify(options, specs, job, state, session)
+        suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
+        path = file.commit(suffix)
+    assert state.exported is not None
+    state.exported = msgspec.structs.replace(state.exported, path=path)
+
+
+def _readable(options: ExportOptions) -> list[TestcaseSpec]:
+    """The testcases asked for, once all that needs no engine to be found wrong is right."""
+    specs: list[TestcaseSpec] = []
+    checks: list[Callable[[], object]] = [
+        partial(target.check, options.target),
+        lambda: specs.extend(read_specs(options.data)),
+        lambda: options.input_transform and transform.parse(options.input_transform),
+        partial(output.check_writable, options.output),
+    ]
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return specs
+
+
+def _verify(
+    options: ExportOptions,
+    specs: list[TestcaseSpec],
+    job: protocol.ExportCheckJob,
+    state: State,
+    session: Session,
+) -> None:
+    """Compare; the state then holds the verdict."""
+    session.observer.phase("verify")
+
+    def attempt(kernels: report.Kernels) -> None:
+        worker = fallback.start(session, kernels)
+        worker.send(job)
+        worker.busy(True)
+        try:
+            for _, event in session.events():
+                _take(event, options, specs, state, session)
+        finally:
+            state.phases = session.phases()
+        state.conclude(len(specs))
+
+    if not fallback.verify(attempt, state, session):
+        raise EngineError(
+            f"this machine cannot run the exported model: {fallback.reasons(state)}",
+            "leave out the layout or pass that it cannot run",
+        )
+
+
+def _check_job(
+    options: ExportOptions, specs: list[TestcaseSpec], found: Exported, exported: str
+) -> protocol.ExportCheckJob:
+    return protocol.ExportCheckJob(
+        shown=str(found.target),
+        dumped=found.path,
+        exported=exported,
+        outputs=found.outputs if options.keep_var_name else [],
+        specs=[spec.text for spec in specs],
+        samples=found.samples,
+        maxerr=options.maxerr,
+    )
+
+
+def _take(
+    event: Event,
+    options: ExportOptions,
+    specs: list[TestcaseSpec],
+    state: State,
+    session: Session,
+) -> None:
+    if isinstance(event, protocol.ModelsRead):
+        state.model, state.exported = event.model, event.exported
+        if options.optimize_for_inference:
+            state.change = difference.between(event.model, event.exported, options.optimizations)
+        state.warnings += [text for text in event.warnings if text not in state.warnings]
+    elif isinstance(event, protocol.Checked):
+        spec = specs[event.testcase.index]
+        source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
+        state.testcases.append(msgspec.structs.replace(event.testcase, source=source))
+        session.observer.advanced(len(state.testcases), len(specs))
+    elif isinstance(event, protocol.FileDigested) and state.exported is not None:
+        state.exported = msgspec.structs.replace(
+            state.exported, size=event.size, digest=event.digest
+        )

@@ -1,0 +1,230 @@
+"""``megdump-ci sweep``: pack a model optimised in every way, and see what each way gives.
+
+Each configuration is a run of ``pack`` of its own into the scratch folder, several side by side.
+What passed on the fast kernels is timed afterwards, one after the other and nothing beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import statistics
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from megdump_ci import protocol, report
+from megdump_ci.commands import pack
+from megdump_ci.configurations import Configuration, chosen
+from megdump_ci.difference import working
+from megdump_ci.errors import EngineError, ExitStatus
+from megdump_ci.options import PackOptions, SweepOptions
+from megdump_ci.session import Session, WorkerFailed
+from megdump_ci.state import State
+from megdump_ci.worker import cores
+
+_MOST_JOBS = 4
+"""Side by side where nothing else is asked for: each holds the model in memory several times."""
+
+_ROUNDS = 3
+_NOISE = 0.1
+"""Latencies that differ by less are taken for equal."""
+
+
+def execute(options: SweepOptions, state: State, session: Session) -> None:
+    """Try every configuration; the state then holds the trials."""
+    configurations = chosen(options.only)
+    session.observer.phase("try without optimisation")
+    # Alone and first: what is wrong with the input is said once.
+    base = _Try(configurations[0], options, session, 0)
+    base.run()
+    if base.error is not None:
+        raise base.error
+    state.engine, state.model = base.state.engine, base.state.model
+    tries = [base]
+    try:
+        tries += _side_by_side(configurations[1:], options, session)
+        latencies = _timed([item for item in tries if item.packed], session)
+    finally:
+        state.phases = [phase for item in tries for phase in item.state.phases]
+        state.phases += session.phases()
+    trials = [
+        msgspec.structs.replace(item.trial(), **latencies.get(item.packed, {})) for item in tries
+    ]
+    state.sweep = report.Sweep(
+        trials=trials, fastest=best(trials, "latency", _NOISE), smallest=best(trials, "size")
+    )
+    state.exit_status = base.state.exit_status
+
+
+def best(trials: Sequence[report.Trial], field: str, slack: float = 0.0) -> str:
+    """Name of the first passed trial with the smallest value of ``field``, give or take ``slack``.
+
+    The first has the fewest passes, which is what to take where more bring nothing.
+    """
+    found = [item for item in trials if item.status == "passed" and getattr(item, field)]
+    least = min((getattr(item, field) for item in found), default=0)
+    return next((item.name for item in found if getattr(item, field) <= least * (1 + slack)), "")
+
+
+def _side_by_side(
+    configurations: Sequence[Configuration], options: SweepOptions, session: Session
+) -> list[_Try]:
+    tries = [_Try(item, options, session, place) for place, item in enumerate(configurations, 1)]
+    jobs = options.jobs or min(len(cores(options.threads)), _MOST_JOBS)
+    session.observer.phase("try configurations")
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(item.run) for item in tries]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                session.observer.advanced(done, len(tries))
+        except BaseException:
+            # One that was stopped, or a fault of our own: the others are not waited for.
+            pool.shutdown(wait=False, cancel_futures=True)
+            session.stop_children()
+            raise
+    return tries
+
+
+@dataclass
+class _Try:
+    """One configuration: what it is, and how packing with it went."""
+
+    configuration: Configuration
+    options: SweepOptions
+    parent: Session
+    place: int
+
+    def __post_init__(self) -> None:
+        self.state = State()
+        self.error: EngineError | None = None
+        self.packed = ""
+        """The packed file, as long as it is worth timing."""
+        self._size: int | None = None
+        self._folder = self.parent.scratch / f"configuration-{self.place}"
+        self._pack = _pack_options(self.options, self.configuration, self._folder)
+        # Made here, in the thread that is told when the run has to stop.
+        self._session = self.parent.child(self._folder, self._pack)
+
+    def run(self) -> None:
+        """Pack and verify. Raises what is no failure of the engine."""
+        self._folder.mkdir()
+        try:
+            pack.execute(self._pack, self.state, self._session)
+        except EngineError as error:
+            self.error = error
+            self.state.exit_status = ExitStatus.ENGINE
+        finally:
+            self._session.close()
+        if self.state.problems and self.error is None:
+            self.error = EngineError(self.state.problems)
+        self._tidy()
+
+    def trial(self) -> report.Trial:
+        """What the report says of it."""
+        state = self.state
+        operators = state.deploy.operators if state.deploy and self.error is None else None
+        return report.Trial(
+            name=self.configuration.name,
+            options=self.configuration.flags,
+            status=self._status(),
+            reason=self._reason(),
+            kernels=state.kernels,
+            kernel_failures=state.kernel_failures,
+            max_error=report.number(state.largest_error()) if state.errors() else None,
+            size=self._size,
+            operators=working(operators).total() if operators else None,
+            change=state.change,
+        )
+
+    def _tidy(self) -> None:
+        """Keep nothing but the packed file, and only to time it: a sweep writes many."""
+        if self.error is None and self.state.deploy is not None:
+            self._size = self.state.deploy.size
+        keep = self.state.exit_status == ExitStatus.PASSED and self.state.kernels == "fast"
+        if keep and self.state.packed is not None:
+            self.packed = self.state.packed.path
+            Path(self._pack.deploy_output).unlink()
+        else:
+            shutil.rmtree(self._folder)
+
+    def _status(self) -> report.Status:
+        if self.error is None:
+            return "passed" if self.state.exit_status == ExitStatus.PASSED else "failed"
+        if self.state.kernel_failures:
+            return self.state.kernel_failures[0].how
+        how = self.error.how if isinstance(self.error, WorkerFailed) else "failed"
+        return "error" if how == "failed" else how
+
+    def _reason(self) -> str:
+        if self.error is not None:
+            return self.error.problems[0].message
+        reasons = (
+            text
+            for case in self.state.testcases
+            for text in (case.reason, *(output.reason for output in case.outputs))
+            if text
+        )
+        return next(reasons, "")
+
+
+def _pack_options(options: SweepOptions, configuration: Configuration, folder: Path) -> PackOptions:
+    plain = PackOptions(
+        model=options.model,
+        data=options.data,
+        output=str(folder / "packed.mge"),
+        deploy_output=str(folder / "deploy.mge"),
+        repeat=options.repeat,
+        resize_input=options.resize_input,
+        input_transform=options.input_transform,
+        seed=options.seed,
+        maxerr=options.maxerr,
+        timeout=options.timeout,
+        threads=options.threads,
+        silent=True,
+    )
+    fields: dict[str, Any] = dict(configuration.fields)
+    return dataclasses.replace(plain, **fields)
+
+
+def _timed(tries: Sequence[_Try], session: Session) -> dict[str, dict[str, float | int]]:
+    """Median, shortest and number of runs of each packed file that could be timed."""
+    runs: dict[str, list[float]] = {item.packed: [] for item in tries}
+    # In rounds: what else the machine does comes and goes, and so touches all of them.
+    left = [path for _ in range(_ROUNDS) for path in runs]
+    total = len(left)
+    session.observer.phase("measure latency")
+    while left:
+        for timed in _timed_by_one(left, session):
+            runs[left.pop(0)] += timed.runs
+            session.observer.advanced(total - len(left), total)
+        # One that ends the process costs its own row only.
+        left = [path for path in left if path != left[0]]
+    return {
+        path: {
+            "latency": round(statistics.median(found), 4),
+            "latency_best": round(min(found), 4),
+            "runs": len(found),
+        }
+        for path, found in runs.items()
+        if found
+    }
+
+
+def _timed_by_one(paths: Sequence[str], session: Session) -> Iterator[protocol.Timed]:
+    """Time one file after the other in one process, up to one that ends it."""
+    worker = session.start("timing")
+    worker.send(protocol.TimeJob(list(paths)))
+    worker.busy(True)
+    with contextlib.suppress(WorkerFailed):
+        for _, event in session.events():
+            if isinstance(event, protocol.Timed):
+                worker.lap()
+                yield event
+    session.give_up()

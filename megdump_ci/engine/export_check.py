@@ -1,0 +1,112 @@
+"""Checking exported models, read back from disk, against the results of the Python code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from megdump_ci import report
+from megdump_ci.engine import spool
+from megdump_ci.engine.checking import compared, compared_with_python, failure
+from megdump_ci.engine.packing import Model, Reference, facts, read_model
+from megdump_ci.protocol import Checked, ExportCheckJob, FileDigested, FromWorker, ModelsRead
+from megdump_ci.testcase.spec import TestcaseSpec
+
+Array = npt.NDArray[np.generic]
+
+
+def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
+    """Do an :class:`ExportCheckJob`."""
+    dumped = read_model(job.dumped, job.shown)
+    exported = read_model(job.exported, f"what was exported of {job.shown}")
+    emit(
+        ModelsRead(
+            _facts(dumped, job.shown), _facts(exported, job.exported), _renamed(job, exported)
+        )
+    )
+    references = Reference(dumped), Reference(exported)
+    for index, (text, sample) in enumerate(zip(job.specs, job.samples, strict=True)):
+        count = len(sample.inputs)
+        # Kept, because this may be done once more, with other kernels.
+        arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
+        feeds = dict(zip(sample.inputs, arrays[:count], strict=True))
+        plain, optimised = (reference.run(TestcaseSpec(text), feeds) for reference in references)
+        outputs = _judged(exported.outputs, arrays[count:], plain, optimised, maxerr=job.maxerr)
+        reason = _unlike(dumped, exported, sample.outputs)
+        emit(
+            Checked(
+                report.Testcase(
+                    index=index,
+                    source=None,
+                    inputs=[
+                        report.Tensor(
+                            name=name, dtype=str(value.dtype), shape=[int(n) for n in value.shape]
+                        )
+                        for name, value in feeds.items()
+                    ],
+                    passed=not reason and all(output.passed for output in outputs),
+                    reason=reason,
+                    outputs=outputs,
+                )
+            )
+        )
+    digest = f"sha256:{hashlib.sha256(exported.content).hexdigest()}"
+    emit(FileDigested(len(exported.content), digest))
+
+
+def _facts(model: Model, path: str) -> report.Graph:
+    return facts(path, model.content, model.format, model.loaded)
+
+
+def _renamed(job: ExportCheckJob, exported: Model) -> list[str]:
+    """Warnings of outputs that have another name than was asked for."""
+    return [
+        f"output {asked} is named {found} in the model: it is the same tensor as another output, or"
+        " as an input"
+        for asked, found in zip(job.outputs, exported.outputs, strict=False)
+        if asked != found
+    ]
+
+
+def _unlike(dumped: Model, exported: Model, outputs: int) -> str:
+    """How the models differ in kind from what was traced; empty if they do not."""
+    for model in (dumped, exported):
+        if len(model.outputs) != outputs:
+            return f"the model has {len(model.outputs)} outputs, the Python code {outputs}"
+    if list(dumped.loaded.inputs) != list(exported.loaded.inputs):
+        return (
+            f"the optimised model has inputs {', '.join(exported.loaded.inputs)}, the one that was"
+            f" traced {', '.join(dumped.loaded.inputs)}"
+        )
+    return ""
+
+
+def _judged(
+    names: Sequence[str],
+    own: Sequence[Array],
+    dumped: Sequence[Array],
+    exported: Sequence[Array],
+    *,
+    maxerr: float,
+) -> list[report.Output]:
+    """The outputs of one testcase: eager, dumped and optimised, each against the one before."""
+    outputs = []
+    # What there is of each; another number of outputs fails the testcase.
+    for name, eager, plain, optimised in zip(names, own, dumped, exported, strict=False):
+        output = report.Output(
+            name=name,
+            dtype=str(optimised.dtype.name),
+            shape=list(optimised.shape),
+            passed=False,
+            against_model=compared(plain, optimised, maxerr),
+            model_against_python=compared_with_python(eager, plain, maxerr),
+            against_python=compared_with_python(eager, optimised, maxerr),
+        )
+        reason = failure(output)
+        outputs.append(msgspec.structs.replace(output, passed=not reason, reason=reason))
+    return outputs
