@@ -130,7 +130,8 @@ def _add_option(group: argparse._ArgumentGroup, spec: OptionSpec) -> None:
         type=spec.kind,
         action="append" if spec.many else "store",
         required=spec.required,
-        default=spec.default,
+        # What is appended to has to be a list.
+        default=list(spec.default or ()) if spec.many else spec.default,
         metavar=spec.metavar or None,
         choices=spec.choices or None,
         help=help,

@@ -30,7 +30,6 @@ from megdump_ci.options import (
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
 from megdump_ci.state import State
 
-
 _COMMANDS: dict[type[Options], str] = {
     PackOptions: "pack",
     ExportOptions: "export",

@@ -141,6 +141,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     max_error: Number | None = None
     size: int | None = None
     """Bytes of the model without testcases."""
+    digest: str = ""
+    """Its digest; configurations that share it gave the same file, which is timed once."""
     operators: int | None = None
     """How many it has, constants apart."""
     change: Change | None = None

@@ -1,6 +1,6 @@
 """A model that is Python code: ``megdump-ci export samples/classifier.py:classifier ...``.
 
-Any of the three names at the end can be exported. MegEngine's own jit.trace objects can be, too.
+``classifier`` makes a Module, ``brightness`` is a function of two inputs.
 """
 
 from __future__ import annotations

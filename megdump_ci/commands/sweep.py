@@ -49,12 +49,15 @@ def execute(options: SweepOptions, state: State, session: Session) -> None:
     tries = [base]
     try:
         tries += _side_by_side(configurations[1:], options, session)
-        latencies = _timed([item for item in tries if item.packed], session)
+        # One packed file of each graph, the first.
+        packed = {item.digest: item.packed for item in reversed(tries) if item.packed}
+        latencies = _timed(list(packed.values()), session)
     finally:
         state.phases = [phase for item in tries for phase in item.state.phases]
         state.phases += session.phases()
     trials = [
-        msgspec.structs.replace(item.trial(), **latencies.get(item.packed, {})) for item in tries
+        msgspec.structs.replace(item.trial(), **latencies.get(packed.get(item.digest, ""), {}))
+        for item in tries
     ]
     state.sweep = report.Sweep(
         trials=trials, fastest=best(trials, "latency", _NOISE), smallest=best(trials, "size")
@@ -106,6 +109,8 @@ class _Try:
         self.error: EngineError | None = None
         self.packed = ""
         """The packed file, as long as it is worth timing."""
+        self.digest = ""
+        """Of the deploy model; packed files whose deploy models are the same are as fast."""
         self._size: int | None = None
         self._folder = self.parent.scratch / f"configuration-{self.place}"
         self._pack = _pack_options(self.options, self.configuration, self._folder)
@@ -139,6 +144,7 @@ class _Try:
             kernel_failures=state.kernel_failures,
             max_error=report.number(state.largest_error()) if state.errors() else None,
             size=self._size,
+            digest=self.digest,
             operators=working(operators).total() if operators else None,
             change=state.change,
         )
@@ -146,7 +152,7 @@ class _Try:
     def _tidy(self) -> None:
         """Keep nothing but the packed file, and only to time it: a sweep writes many."""
         if self.error is None and self.state.deploy is not None:
-            self._size = self.state.deploy.size
+            self._size, self.digest = self.state.deploy.size, self.state.deploy.digest
         keep = self.state.exit_status == ExitStatus.PASSED and self.state.kernels == "fast"
         if keep and self.state.packed is not None:
             self.packed = self.state.packed.path
@@ -193,9 +199,9 @@ def _pack_options(options: SweepOptions, configuration: Configuration, folder: P
     return dataclasses.replace(plain, **fields)
 
 
-def _timed(tries: Sequence[_Try], session: Session) -> dict[str, dict[str, float | int]]:
+def _timed(packed: Sequence[str], session: Session) -> dict[str, dict[str, float | int]]:
     """Median, shortest and number of runs of each packed file that could be timed."""
-    runs: dict[str, list[float]] = {item.packed: [] for item in tries}
+    runs: dict[str, list[float]] = {path: [] for path in packed}
     # In rounds: what else the machine does comes and goes, and so touches all of them.
     left = [path for _ in range(_ROUNDS) for path in runs]
     total = len(left)

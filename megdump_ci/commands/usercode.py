@@ -76,6 +76,12 @@ def _explained(error: WorkerFailed, code: Target) -> EngineError:
         return error
     message = error.problems[0].message.splitlines()[0]
     hint = f"what {code} does, or MegEngine with it, ends or holds up the process that runs it"
+    if "SIGSEGV" in message:
+        # A reduction, read while it is traced symbolically, is a null pointer in 1.13.0.
+        hint += (
+            ". If it reads a value that it has computed (.numpy(), float(), if), decorate it with"
+            " @jit.trace(capture_as_const=True)"
+        )
     file, line = own_crash_line(error.worker.tail())
     return EngineError(Problem(message, hint, file, line))
 

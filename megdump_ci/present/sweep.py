@@ -12,7 +12,7 @@ from megdump_ci.report import Sweep, Trial
 
 def parts(sweep: Sweep) -> list[RenderableType]:
     """The table, why configurations did not run, and the options of the best ones."""
-    return [_table(sweep), *_reasons(sweep), *_best(sweep)]
+    return [_table(sweep), *_same(sweep), *_reasons(sweep), *_best(sweep)]
 
 
 def _table(sweep: Sweep) -> Table:
@@ -44,6 +44,19 @@ def _style(trial: Trial) -> str:
     if trial.status != "passed":
         return "red"
     return "yellow" if trial.kernels == "naive" else "green"
+
+
+def _same(sweep: Sweep) -> list[Text]:
+    """Which configurations gave the same file."""
+    names: dict[str, list[str]] = {}
+    for trial in sweep.trials:
+        if trial.digest:
+            names.setdefault(trial.digest, []).append(trial.name)
+    return [
+        Text(f"the same graph: {', '.join(same)}", "dim")
+        for same in names.values()
+        if len(same) > 1
+    ]
 
 
 def _reasons(sweep: Sweep) -> list[Text]:

@@ -69,7 +69,13 @@ def odd(x):
 
 # What a trace cannot hold: the branch that the first sample takes is all there is.
 def branch(x):
-    return x * 2 if float(x.sum()) > 0 else x * 3
+    return x * 2 if x.numpy().sum() > 0 else x * 3
+
+def reads(x):
+    return x * float(x.sum())
+
+def reads_too(x):
+    return x if (x + 1).numpy().all() else x * 3
 
 calls = []
 def counting(x):
@@ -287,13 +293,14 @@ def test_a_trace_object_that_was_called_keeps_what_it_has_recorded(
 def test_kinds_of_code_and_of_outputs(code: Path, tmp_path: Path) -> None:
     """Evaluation mode, an input without use, an output that is an input, odd dtypes and shapes."""
     np.save(tmp_path / "long.npy", np.arange(6).reshape(2, 3))
-    exported(f"{code}:drop", "#rand(0,1,2,3)", tmp_path / "drop.mge")
-    exported(f"{code}:Drop", f"{tmp_path}/long.npy", tmp_path / "long.mge")
-    assert inspected(tmp_path / "drop.mge")["inputs"] == ["x"]
+    drop = exported(f"{code}:drop", f"{tmp_path}/long.npy", tmp_path / "drop.mge")
+    assert drop.exported is not None
+    assert [item.dtype for item in drop.exported.inputs] == ["int32"]
     report = exported(
         f"{code}:unused", "#rand(0,1,2,3)", tmp_path / "unused.mge", output_names="a,b"
     )
-    assert inspected(tmp_path / "unused.mge")["outputs"] == ["a", "x"]
+    assert report.exported is not None
+    assert [item.name for item in report.exported.outputs] == ["a", "x"]
     assert len(report.warnings) == 2
     assert "y: no output of unused depends on it" in report.warnings[0]
     assert "output b is named x" in report.warnings[1]
@@ -343,6 +350,8 @@ WRONG: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "endless": ("never", X, {"timeout": 5.0}, 2, "it was not done when 5 s were over"),
     "os._exit": ("dies", X, {}, 3, "ended with status 0 while exporting"),
     "abort": ("crashes", X, {}, 3, "was killed by SIGABRT while exporting"),
+    "crash": ("reads", X, {}, 3, "was killed by SIGSEGV while exporting"),
+    "value": ("reads_too", X, {}, 2, "You can try to use trace(symbolic=False)"),
     "arg names": ("two", X, {"arg_names": "a"}, 2, "arg-names has 1 names (a), two takes 2 (x, y)"),
     "output names": ("two", X, {"output_names": "a,b"}, 2, "two returns 1 outputs"),
     "data": ("two", f"x:{X}", {}, 2, "'y' of the model's inputs gets no data"),
@@ -362,6 +371,8 @@ LINES = {
     "input()": '    return x * float(input("scale? "))',
     "endless": "        time.sleep(0.01)",
     "abort": "    os.abort()",
+    "crash": "    return x * float(x.sum())",
+    "value": "    return x if (x + 1).numpy().all() else x * 3",
     "arg names": "def two(x, y):",
     "output names": "def two(x, y):",
     "factory": "def no_factory():",

@@ -25,21 +25,21 @@ def sweep(model: Path, *only: str, **options: object) -> Report:
 
 
 def test_each_configuration_has_a_row(models: support.Models, tmp_path: Path) -> None:
-    names = ["none", "plain", "ioc16", "fuse-nonlinearity", "nchw88"]
-    report = sweep(models.path("net"), *names, report=str(tmp_path), maxerr=1e-5)
+    names = ["none", "ioc16", "fuse-nonlinearity", "nchw88"]
+    report = sweep(models.path("net"), *names[::-1], report=str(tmp_path), maxerr=1e-5)
     assert (report.verdict, report.exit_status) == ("passed", ExitStatus.PASSED)
     assert report.sweep is not None
     assert from_json((tmp_path / "report.json").read_bytes()).sweep == report.sweep
     rows = {trial.name: trial for trial in report.sweep.trials}
     # In the order of the configurations, whichever was done first.
-    assert list(rows) == ["none", "plain", "ioc16", "fuse-nonlinearity", "nchw88"]
+    assert list(rows) == names
     assert rows["none"].max_error == 0
     assert rows["none"].change is None
     assert rows["ioc16"].status == "failed"
     assert rows["ioc16"].reason
     assert rows["ioc16"].latency is None
     assert rows["nchw88"].kernels in ("fast", "naive")
-    for name in ("none", "plain", "fuse-nonlinearity"):
+    for name in ("none", "fuse-nonlinearity"):
         row = rows[name]
         assert (row.status, row.kernels) == ("passed", "fast")
         assert row.size
@@ -57,16 +57,6 @@ def test_each_configuration_has_a_row(models: support.Models, tmp_path: Path) ->
     assert (rows[report.sweep.fastest].latency or 0) <= least * 1.1
 
 
-def test_the_options_of_a_row_do_the_same_in_pack(models: support.Models, tmp_path: Path) -> None:
-    report = sweep(models.path("net"), "fuse-nonlinearity")
-    assert report.sweep is not None
-    row = report.sweep.trials[1]
-    deploy = tmp_path / "deploy.mge"
-    written = ["-d", DATA, "-o", tmp_path / "out.mge", "--deploy-output", deploy]
-    subprocess.run(support.command("pack", models.path("net"), *written, *row.options), check=True)
-    assert deploy.stat().st_size == row.size
-
-
 def test_a_timing_that_dies_costs_its_own_row(
     models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,14 +66,14 @@ def test_a_timing_that_dies_costs_its_own_row(
         """
     from megdump_ci.engine import timing
     times = timing._times
-    timing._times = lambda path: os.abort() if "configuration-1" in path else times(path)
+    timing._times = lambda path: os.abort() if "configuration-0" in path else times(path)
 """,
     )
-    report = sweep(models.path("net"), "plain", "fuse-nonlinearity")
+    report = sweep(models.path("net"), "plain")
     assert report.exit_status == ExitStatus.PASSED
     assert report.sweep is not None
-    assert [trial.latency is None for trial in report.sweep.trials] == [False, True, False]
-    assert [trial.status for trial in report.sweep.trials] == ["passed"] * 3
+    assert [trial.latency is None for trial in report.sweep.trials] == [True, False]
+    assert [trial.status for trial in report.sweep.trials] == ["passed"] * 2
 
 
 def test_wrong_input_is_said_once(tmp_path: Path, models: support.Models) -> None:

@@ -47,4 +47,4 @@ def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
     assert unknown(["plain", "none"]) == []
     (problem,) = unknown(["plain", "nchw45"])
     assert "nchw45" in problem.message
-    assert "nchw44-dot+fuse-nonlinearity" in problem.hint
+    assert "ioc16+fuse-nonlinearity" in problem.hint

@@ -15,6 +15,7 @@ from megdump_ci.options import (
     ExportOptions,
     OptionSpec,
     PackOptions,
+    SweepOptions,
     VerifyOptions,
     checked,
     names_in,
@@ -56,6 +57,11 @@ def test_the_command_line_of_pack_options_gives_them_back(options: PackOptions) 
 @given(any_options(ExportOptions))
 def test_the_command_line_of_export_options_gives_them_back(options: ExportOptions) -> None:
     assert cli.parse(["export", *to_argv(options)]) == options
+
+
+@given(any_options(SweepOptions))
+def test_the_command_line_of_sweep_options_gives_them_back(options: SweepOptions) -> None:
+    assert cli.parse(["sweep", *to_argv(options)]) == options
 
 
 @given(any_options(VerifyOptions))
