@@ -195,14 +195,29 @@ def judge(
         )
     if not reason and not packed_graph.assertions and truth.outputs is None:
         reason = "the file holds no assertions, and no model was given to compare with"
+    passed = not reason and bool(outputs) and all(output.passed for output in outputs)
+    if passed and index == 0:
+        reason = _unsteady(packed_graph, feeds, result)
     return report.Testcase(
         index=index,
         source=None,
         inputs=_input_facts(packed_graph, feeds),
-        passed=not reason and bool(outputs) and all(output.passed for output in outputs),
+        passed=passed and not reason,
         reason=reason,
         outputs=outputs,
     )
+
+
+def _unsteady(packed_graph: PackedGraph, feeds: Mapping[str, Array], result: Result) -> str:
+    """How a second run differs from the first; empty if it does not.
+
+    ``load_and_run`` warms up before it looks, so a model that draws random numbers fails there.
+    """
+    first = [value.tobytes() for value in (*result.outputs, *result.computed)]
+    again = packed_graph.run(feeds, "running testcase 0 once more")
+    if [value.tobytes() for value in (*again.outputs, *again.computed)] == first:
+        return ""
+    return "a second run gives other results: the model draws random numbers, or keeps a state"
 
 
 def unrun(

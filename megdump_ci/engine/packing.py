@@ -270,7 +270,8 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
     )
     head = packed.header(len(job.specs))
     with open(job.packed, "wb") as file:
-        file.write(head + content)
+        file.write(head)
+        file.write(content)
     strip = graph.strip_info(ends)
     # Testcases are graphs of this one operator; a stripped runtime must be able to load them.
     strip["opr_types"] = sorted({*strip["opr_types"], "SharedDeviceTensor"})

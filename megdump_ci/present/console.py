@@ -86,6 +86,9 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
         errors.print(message, soft_wrap=True)
         if problem.hint:
             errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
+    if silent and report.sweep is not None:
+        out.print(Text(one_line(report.headline)), soft_wrap=True)
+        return
     if silent:
         out.print(Text(number_text(report.max_error) if report.max_error is not None else "-"))
         return

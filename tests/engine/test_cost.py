@@ -10,6 +10,8 @@ from tests.engine import support
 
 TESTCASE = 600_000
 """Bytes of one input; the packed testcase holds as much again as expected value."""
+MARGIN = 64_000_000
+"""Bytes by which two runs may differ. 195 testcases held would be 230 MB."""
 
 
 def folder_size(folder: Path) -> int:
@@ -61,8 +63,7 @@ def test_memory_and_scratch_do_not_grow_with_testcases(
     assert out.stat().st_size > 200 * 2 * TESTCASE
     assert set(peaks(few)) == set(peaks(many)) != set()
     for phase, peak in peaks(few).items():
-        # 195 testcases more are 230 MB; what allocators do differently is a few.
-        assert peaks(many)[phase] - peak < 20_000_000, phase
+        assert peaks(many)[phase] - peak < MARGIN, phase
     # Inputs and outputs of those that packing may be ahead, and one on each side.
     assert TESTCASE < watch.largest < 8 * 2 * TESTCASE
     assert list(scratch.iterdir()) == []
@@ -71,4 +72,4 @@ def test_memory_and_scratch_do_not_grow_with_testcases(
     assert again.verdict == "passed"
     assert len(again.testcases) == 200
     (largest,) = peaks(again).values()
-    assert largest - max(peaks(few).values()) < 20_000_000
+    assert largest - max(peaks(few).values()) < MARGIN

@@ -235,6 +235,14 @@ def test_models_that_cannot_be_packed_are_told(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_draws_random_numbers_does_not_pass(
+    models: support.Models, tmp_path: Path
+) -> None:
+    report = support.pack(models.path("random"), "#rand(0,1)", tmp_path / "out.mge")
+    assert report.exit_status == 1
+    assert "a second run gives other results" in support.said(report)
+
+
 def test_without_assertions_nothing_is_verified(models: support.Models, tmp_path: Path) -> None:
     out = tmp_path / "out.mge"
     data = "Z:#rand(1,1);alpha:#rand(2,2);zeta:#rand(3,3)"
