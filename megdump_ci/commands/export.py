@@ -6,6 +6,7 @@ files back and compares.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -27,7 +28,8 @@ from megdump_ci.worker import Event
 def execute(options: ExportOptions, state: State, session: Session) -> None:
     """Export, verify what was written, and put the file in place."""
     specs = _readable(options)
-    with output.StagedFile(options.output) as file:
+    # The processes end before the file is removed: one that still writes would make it anew.
+    with output.StagedFile(options.output) as file, contextlib.closing(session):
         found = run_code(
             options,
             target.parse(options.target),
