@@ -19,6 +19,7 @@ from megdump_ci.worker import Event, Events, Exited, Stopped, Worker
 
 _POLL = 0.2
 _HINT = "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew may do"
+_KILLED_HINT = "if the system ran out of memory, use a machine with more, or smaller testcases"
 
 
 class Observer(Protocol):
@@ -168,8 +169,11 @@ class Session:
             else f"ended with status {event.status}"
         )
         last = "".join(f"\n  {line}" for line in event.log.strip().splitlines()[-3:])
-        problem = Problem(f"the engine {how} while {worker.phase}{last}", _HINT)
-        raise WorkerFailed(worker, "crashed", [problem])
+        message = f"the engine {how} while {worker.phase}{last}"
+        if event.status == -signal.SIGKILL:
+            # Nothing in the engine sends that: it came from outside.
+            raise WorkerFailed(worker, "failed", [Problem(message, _KILLED_HINT)])
+        raise WorkerFailed(worker, "crashed", [Problem(message, _HINT)])
 
 
 def _interrupted(event: Stopped) -> Interrupted:

@@ -142,6 +142,7 @@ def _place(
     """Move the files into place; what failed goes beside an earlier good file."""
     suffix = _SUFFIXES[state.exit_status]
     assert state.packed is not None
+    _clear_aside(options)
     path = files["packed"].commit(suffix)
     state.packed = msgspec.structs.replace(state.packed, path=path)
     if options.output_strip_info:
@@ -151,6 +152,14 @@ def _place(
         state.deploy = msgspec.structs.replace(state.deploy, path=path)
         if options.output_strip_info:
             _write_strip_info(state, path, "deploy", written.deploy_strip_info, written.deploy_hash)
+
+
+def _clear_aside(options: PackOptions) -> None:
+    """Remove what an earlier run kept aside: this run knows better."""
+    for path in filter(None, (options.output, options.deploy_output)):
+        for suffix in (FAILED_SUFFIX, UNVERIFIED_SUFFIX):
+            for name in (path + suffix, f"{path}{suffix}.json"):
+                Path(name).unlink(missing_ok=True)
 
 
 def _write_strip_info(
