@@ -8,7 +8,7 @@ An error says what happened, with which value, and what to do next. It carries o
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -75,3 +75,15 @@ class EngineError(MegdumpError):
     """MegEngine crashed, hung, met a limit, or cannot run what it was given."""
 
     exit_status = ExitStatus.ENGINE
+
+
+def check_all(checks: Iterable[Callable[[], object]]) -> None:
+    """Make all checks, then raise one :class:`InputError` with what any of them found."""
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)

@@ -94,6 +94,12 @@ def graph_format(head: bytes) -> str:
     return ""
 
 
+def check_packed(path: str) -> None:
+    """:class:`InputError` if ``path`` is no file with the parts of a packed model."""
+    with opened(path, "a packed model") as file:
+        read_layout(file, path)
+
+
 def check_model(path: str) -> None:
     """:class:`InputError` if ``path`` is no file that looks like a bare model."""
     with opened(path, "a dumped model (.mge)") as file:

@@ -16,7 +16,7 @@ from megdump_ci import difference, output, protocol, report, target
 from megdump_ci.commands import fallback
 from megdump_ci.commands.pack import FAILED_SUFFIX
 from megdump_ci.commands.usercode import Exported, run_code
-from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
+from megdump_ci.errors import EngineError, ExitStatus, check_all
 from megdump_ci.options import ExportOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
@@ -55,14 +55,7 @@ def _readable(options: ExportOptions) -> list[TestcaseSpec]:
         lambda: options.input_transform and transform.parse(options.input_transform),
         partial(output.check_writable, options.output),
     ]
-    problems: list[Problem] = []
-    for check in checks:
-        try:
-            check()
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
+    check_all(checks)
     return specs
 
 

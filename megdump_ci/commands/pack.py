@@ -18,7 +18,7 @@ import msgspec
 from megdump_ci import output, packed, protocol, report, target
 from megdump_ci.commands import fallback
 from megdump_ci.commands.usercode import Exported, run_code
-from megdump_ci.errors import ExitStatus, InputError, Problem
+from megdump_ci.errors import ExitStatus, Problem, check_all
 from megdump_ci.options import PackOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
@@ -116,14 +116,7 @@ def _readable(options: PackOptions) -> list[TestcaseSpec]:
         *(partial(output.check_writable, path) for path in written),
         lambda: output.check_apart(written, options.model),
     ]
-    problems: list[Problem] = []
-    for check in checks:
-        try:
-            check()
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
+    check_all(checks)
     return specs
 
 
