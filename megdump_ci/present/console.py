@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from megdump_ci.difference import working
 from megdump_ci.errors import ExitStatus
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
@@ -145,7 +146,7 @@ def change_line(change: Change) -> str:
 
 
 def _describe(graph: Graph) -> str:
-    operators = sum(graph.operators.values())
+    operators = working(graph.operators).total()
     return f"{size_text(graph.size)}, {graph.format}, {operators} operators"
 
 

@@ -11,29 +11,32 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def blocks(page: str) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The commands of a page, each block with the output that is shown below it."""
+    text = (ROOT / page).read_text()
+    pattern = r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?"
+    return [(found[1], found[2] or "") for found in re.finditer(pattern, text, re.DOTALL)]
 
 
-BLOCKS = blocks("README.md")
 PAGES = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
-# docs/export.md shows two of the README's commands again.
-RUN = sorted({block for page in PAGES for block in blocks(page) if "megdump-ci" in block})
+RUN = {block: shown for page in PAGES for block, shown in blocks(page) if "megdump-ci" in block}
 
 
-@pytest.mark.parametrize("block", RUN, ids=range(len(RUN)))
-def test_the_commands_of_a_block_pass(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("block", "shown"), RUN.items(), ids=range(len(RUN)))
+def test_the_commands_of_a_block_pass(block: str, shown: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
     script = f'megdump-ci() {{ "{sys.executable}" -m megdump_ci "$@"; }}\nset -e\n{block}'
     ran = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = [line for line in shown.splitlines() if line != "…"]
+    assert [line for line in lines if line not in ran.stdout] == []
     assert ran.stdout.count("PASS: ") == block.count("\nmegdump-ci ") + block.startswith("megdump")
 
 
 def test_the_other_commands_are_targets_of_make() -> None:
-    others = "".join(block for block in BLOCKS if "megdump-ci" not in block)
+    others = "".join(block for block, _ in blocks("README.md") if "megdump-ci" not in block)
     targets = re.findall(r"^make (\S+)", others, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert targets == ["demo", "test"]
