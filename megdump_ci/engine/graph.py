@@ -131,11 +131,13 @@ def keep_input_names(loaded: LoadedGraph) -> None:
         var.owner.name = name
 
 
-def optimize(outputs: Sequence[Var], passes: Sequence[str]) -> list[Var]:
-    """Apply ``optimize_for_inference`` with the given ``enable_...`` passes."""
+def optimize(loaded: LoadedGraph, passes: Sequence[str]) -> list[Var]:
+    """The outputs after ``optimize_for_inference`` with the given ``enable_...`` passes."""
     try:
-        # 1.13.0 returns the vars and the options packed in an int.
-        optimized, _ = mgb.optimize_for_inference(list(outputs), **dict.fromkeys(passes, True))
+        # 1.13.0 returns the vars and the options packed in an int, which the metadata holds.
+        optimized, loaded.metadata.optimize_options = mgb.optimize_for_inference(
+            list(loaded.outputs), **dict.fromkeys(passes, True)
+        )
     except RuntimeError as error:
         asked = ", ".join(passes) or "no extra passes"
         raise GraphRefused(

@@ -249,9 +249,7 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
     """
     loaded = graph.load(model.content, model.path)
     graph.keep_input_names(loaded)
-    outputs = list(loaded.outputs)
-    if job.optimize:
-        outputs = graph.optimize(outputs, job.optimizations)
+    outputs = graph.optimize(loaded, job.optimizations) if job.optimize else list(loaded.outputs)
     warnings = _restore_names(outputs, model.outputs)
     format = job.format or model.format
     deploy, deploy_hash = None, 0

@@ -87,10 +87,21 @@ def describe(content: bytes) -> dict[str, Any]:
         "format": "fbs_v2" if content[8:12] == b"mgv2" else "fbs",
         "inputs": {name: str(var.dtype) for name, var in inputs.items()},
         "outputs": [[var.name, var.owner.type] for var in outputs],
+        "passes": passes(content),
         "operators": [operator.type for operator in operators],
         # Expected and computed value; the third input is the error.
         "compared": [[str(var.dtype) for var in check.inputs[:2]] for check in checks],
     }
+
+
+def passes(content: bytes) -> list[str]:
+    """The passes that the graph's metadata says it was optimised with."""
+    from megengine.core.tensor import megbrain_graph as mgb
+
+    metadata = mgb.load_graph(io.BytesIO(content)).metadata
+    if not metadata.optimized_for_inference:
+        return []
+    return sorted(mgb.deserialize_infer_option(metadata.optimize_options))
 
 
 def run(graph_content: bytes, testcase: bytes) -> dict[str, Any]:

@@ -149,3 +149,17 @@ def odd(models: support.Models, tmp_path_factory: pytest.TempPathFactory) -> dic
     out = tmp_path_factory.mktemp("odd") / "packed.mge"
     support.passed(models.path("odd"), "#rand(0,1)", out)
     return {"model": models.path("odd"), "packed": out}
+
+
+@pytest.mark.parametrize("name", ["net.fbs", "net.fbs_v2"])
+def test_the_metadata_names_the_passes(name: str, models: support.Models, tmp_path: Path) -> None:
+    files = [tmp_path / "plain.mge", tmp_path / "optimised.mge"]
+    for file, options in zip(
+        files, ({}, {"optimize_for_inference": True, "enable_nchw44": True}), strict=True
+    ):
+        out = tmp_path / "out.mge"
+        support.passed(models.path(name), "#rand(0,1)", out, deploy_output=str(file), **options)
+    plain, optimised = support.read(*files)
+    assert plain["passes"] == []
+    # enable_fuse_grain is on by itself.
+    assert optimised["passes"] == ["enable_fuse_grain", "enable_nchw44"]
