@@ -41,7 +41,6 @@ def option(
     short: str = "",
     choices: tuple[str, ...] = (),
     positional: bool = False,
-    in_action: bool = True,
 ) -> Any:
     """A dataclass field that is also an option."""
     return dataclasses.field(
@@ -53,7 +52,6 @@ def option(
             "short": short,
             "choices": choices,
             "positional": positional,
-            "in_action": in_action,
         },
     )
 
@@ -76,7 +74,6 @@ class OptionSpec:
     short: str
     choices: tuple[str, ...]
     positional: bool
-    in_action: bool
 
 
 @dataclass(frozen=True, kw_only=True)

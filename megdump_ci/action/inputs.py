@@ -34,7 +34,7 @@ _STAND_INS: dict[str, Any] = {"optimize_for_inference": True}
 
 def action_specs() -> list[OptionSpec]:
     """The options that are inputs of the action, in their order."""
-    return [spec for spec in specs(PackOptions) if spec.in_action]
+    return specs(PackOptions)
 
 
 def default_of(spec: OptionSpec) -> Any:
