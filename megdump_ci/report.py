@@ -83,6 +83,9 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     size: int
     digest: str
+    """Of the file."""
+    graph_digest: str = ""
+    """Of a deploy model's graph alone: passes that give the same graph share it."""
     format: str
     inputs: list[Tensor]
     outputs: list[Tensor]
@@ -142,7 +145,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     """Bytes of the model without testcases."""
     digest: str = ""
-    """Its digest; configurations that share it gave the same file, which is timed once."""
+    """Of its graph; configurations that share it gave the same graph, which is timed once."""
     operators: int | None = None
     """How many it has, constants apart."""
     change: Change | None = None

@@ -153,7 +153,7 @@ class _Try:
         """Keep nothing but the packed file, and only to time it: a sweep writes many."""
         state = self.state
         if self.error is None and state.deploy is not None:
-            self._size, self.digest = state.deploy.size, state.deploy.digest
+            self._size, self.digest = state.deploy.size, state.deploy.graph_digest
             # What failed by a little is worth its latency too: maxerr may have been too strict.
             if state.kernels == "fast" and state.packed is not None:
                 self.packed = state.packed.path

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -158,7 +159,7 @@ def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> 
     return report.Graph(
         path=path,
         size=len(content),
-        digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
+        digest=_digest(content),
         format=format,
         inputs=[graph.tensor_facts(name, var) for name, var in loaded.inputs.items()],
         outputs=[graph.tensor_facts(var.name, var) for var in loaded.outputs],
@@ -167,6 +168,10 @@ def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> 
         parameter_bytes=size,
         dtypes=graph.count_dtypes(loaded.outputs),
     )
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 class Reference:
@@ -261,6 +266,9 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
         deploy_hash = deploy_hash or hash_of(content)
         if job.deploy:
             Path(job.deploy).write_bytes(content)
+            # The metadata names the passes, and so differs where the graph is the same.
+            bare, _ = graph.dump(outputs, format, keep_names=job.keep_names)
+            deploy = msgspec.structs.replace(deploy, graph_digest=_digest(bare))
     deploy_strip = graph.strip_info(outputs)
     ends = outputs + _assertions(job, loaded, outputs, model.outputs, shapes)
     content, content_hash = graph.dump(
