@@ -12,17 +12,9 @@ from pathlib import Path
 
 from megdump_ci import report
 from megdump_ci.action.manifest import OUTPUTS, action_yml, text_of
-from megdump_ci.options import OptionSpec, PackOptions, specs
+from megdump_ci.options import GROUPS, OptionSpec, PackOptions, specs
 
 ROOT = Path(__file__).parent.parent
-_GROUPS = {
-    "input": "What to work on",
-    "data": "Testcase data",
-    "check": "What passes",
-    "optimise": "Optimisation",
-    "output": "What is written",
-    "run": "How it runs",
-}
 
 
 def made() -> dict[str, str]:
@@ -46,9 +38,9 @@ def filled(page: str, tables: dict[str, str]) -> str:
 
 def _options() -> str:
     parts = []
-    for group, title in _GROUPS.items():
+    for group, title in GROUPS.items():
         rows = [_row(spec) for spec in specs(PackOptions) if spec.group == group]
-        parts.append(f"**{title}**\n\n| option | default | |\n| --- | --- | --- |\n")
+        parts.append(f"**{title.capitalize()}**\n\n| option | default | |\n| --- | --- | --- |\n")
         parts.append("".join(rows) + "\n")
     return "".join(parts)
 

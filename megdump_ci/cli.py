@@ -11,6 +11,7 @@ from typing import NoReturn
 from megdump_ci import __version__
 from megdump_ci.errors import ExitStatus
 from megdump_ci.options import (
+    GROUPS,
     CommonOptions,
     ExportOptions,
     Options,
@@ -26,15 +27,6 @@ _COMMANDS: dict[str, tuple[type[Options], str]] = {
     "export": (ExportOptions, "trace and dump a model that is Python code, and verify the file"),
     "sweep": (SweepOptions, "optimise a model in every way, and compare what each way gives"),
     "verify": (VerifyOptions, "check every testcase of a packed file"),
-}
-
-_GROUPS = {
-    "input": "what to work on",
-    "data": "testcase data",
-    "check": "what passes",
-    "optimise": "optimisation",
-    "output": "what is written",
-    "run": "how it runs",
 }
 
 _MISSPELT = {"--enalbe-hwcd4": "--enable-hwcd4"}
@@ -108,7 +100,7 @@ def _add_options(parser: argparse.ArgumentParser, kind: type[CommonOptions]) -> 
     groups: dict[str, argparse._ArgumentGroup] = {}
     for spec in specs(kind):
         if spec.group not in groups:
-            groups[spec.group] = parser.add_argument_group(_GROUPS[spec.group])
+            groups[spec.group] = parser.add_argument_group(GROUPS[spec.group])
         _add_option(groups[spec.group], spec)
 
 

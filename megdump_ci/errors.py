@@ -40,9 +40,14 @@ class Problem:
     file: str = ""
     line: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def located(self) -> str:
+        """The message, behind the place if there is one."""
         where = f"{self.file}:{self.line}: " if self.file and self.line else ""
-        return f"{where}{self.message}" + (f"\n  {self.hint}" if self.hint else "")
+        return where + self.message
+
+    def __str__(self) -> str:
+        return self.located + (f"\n  {self.hint}" if self.hint else "")
 
 
 class MegdumpError(Exception):

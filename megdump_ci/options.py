@@ -31,6 +31,16 @@ SWITCHES = (
 )
 """The other passes of ``optimize_for_inference``; any of them can go together."""
 
+GROUPS = {
+    "input": "what to work on",
+    "data": "testcase data",
+    "check": "what passes",
+    "optimise": "optimisation",
+    "output": "what is written",
+    "run": "how it runs",
+}
+"""The groups that options are shown in, in their order, with their titles."""
+
 
 def option(
     help: str,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import msgspec
+
 from megdump_ci import report
 from megdump_ci.errors import EngineError, ExitStatus, Problem
+from megdump_ci.testcase.spec import TestcaseSpec
 
 
 @dataclasses.dataclass
@@ -30,6 +33,11 @@ class State:
     unverified: str = ""
     """Why nothing could be verified, where that is allowed."""
     exit_status: ExitStatus = ExitStatus.INTERNAL
+
+    def add(self, testcase: report.Testcase, spec: TestcaseSpec) -> None:
+        """Take in a testcase that was checked, with where it was asked for."""
+        source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
+        self.testcases.append(msgspec.structs.replace(testcase, source=source))
 
     def errors(self) -> list[float]:
         """All errors there are, of assertions and comparisons."""

@@ -114,9 +114,7 @@ def _take(
             state.change = difference.between(event.model, event.exported, options.optimizations)
         state.warnings += [text for text in event.warnings if text not in state.warnings]
     elif isinstance(event, protocol.Checked):
-        spec = specs[event.testcase.index]
-        source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
-        state.testcases.append(msgspec.structs.replace(event.testcase, source=source))
+        state.add(event.testcase, specs[event.testcase.index])
         session.observer.advanced(len(state.testcases), len(specs))
     elif isinstance(event, protocol.FileDigested) and state.exported is not None:
         state.exported = msgspec.structs.replace(

@@ -263,9 +263,7 @@ class Packing:
             self._take(self._packer, protocol.FileDigested(event.size, digest))
 
     def _take_checked(self, event: protocol.Checked) -> None:
-        spec = self._specs[event.testcase.index]
-        source = report.Source(spec=spec.text, file=spec.file, line=spec.line)
-        self._state.testcases.append(msgspec.structs.replace(event.testcase, source=source))
+        self._state.add(event.testcase, self._specs[event.testcase.index])
         self._waiting -= 1
         assert self._checker is not None
         self._checker.busy(self._waiting > 0 or self._all_written)

@@ -382,7 +382,6 @@ class StreamCheck:
     emit: Emit
     _graph: PackedGraph | None = None
     _deploy: graph.LoadedGraph | None = None
-    _written: GraphWritten | None = None
     _extents: list[packed.Extent] = field(default_factory=list)
 
     def take(self, message: ToWorker) -> bool:
@@ -397,7 +396,6 @@ class StreamCheck:
         return False
 
     def _take_graph(self, message: GraphWritten) -> None:
-        self._written = message
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, packed.Extent(message.offset, message.size))
         self._graph = PackedGraph(content, None)

@@ -82,8 +82,7 @@ class ProgressObserver:
 def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:
     """Print a report: problems on ``errors``, the rest on ``out``."""
     for problem in report.problems:
-        where = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
-        message = Text.assemble(("error: ", "bold red"), plain(where + problem.message))
+        message = Text.assemble(("error: ", "bold red"), plain(problem.located))
         errors.print(message, soft_wrap=True)
         if problem.hint:
             errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
