@@ -6,10 +6,11 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from megdump_ci import __version__
-from megdump_ci.errors import ExitStatus
+from megdump_ci.errors import ExitStatus, InputError
+from megdump_ci.gates import Limits
 from megdump_ci.options import (
     GROUPS,
     CommonOptions,
@@ -19,6 +20,7 @@ from megdump_ci.options import (
     PackOptions,
     SweepOptions,
     VerifyOptions,
+    limits_of,
     specs,
 )
 
@@ -61,8 +63,18 @@ def parse(argv: Sequence[str]) -> Options:
     name = values.pop("command")
     if unknown:
         commands[name].reject(unknown)
-    values = {key: tuple(item) if isinstance(item, list) else item for key, item in values.items()}
-    return _COMMANDS[name][0](**values)
+    kind = _COMMANDS[name][0]
+    try:
+        return kind(**{spec.field: _value(spec, values[spec.field]) for spec in specs(kind)})
+    except InputError as error:
+        commands[name].error(error.problems[0].message, [error.problems[0].hint])
+
+
+def _value(spec: OptionSpec, found: Any) -> Any:
+    """The value of an option, of what argparse found."""
+    if spec.kind is Limits:
+        return limits_of(spec, found)
+    return tuple(found) if spec.many else found
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,16 +126,18 @@ def _add_option(group: argparse._ArgumentGroup, spec: OptionSpec) -> None:
         action = argparse.BooleanOptionalAction if spec.default else "store_true"
         group.add_argument(*flags, action=action, dest=spec.field, default=spec.default, help=help)
         return
-    if spec.default not in (None, ""):
-        help += f" (default: {spec.default:g})" if spec.kind is not str else ""
+    limits = spec.kind is Limits
+    default = spec.default.default if limits else spec.default
+    if isinstance(default, int | float):
+        help += f" (default: {default:g})"
     group.add_argument(
         *flags,
         dest=spec.field,
-        type=spec.kind,
+        type=str if limits else spec.kind,
         action="append" if spec.many else "store",
         required=spec.required,
-        # What is appended to has to be a list.
-        default=list(spec.default or ()) if spec.many else spec.default,
+        # What is appended to has to be a list, and is added to the default.
+        default=[] if limits else list(default or ()) if spec.many else default,
         metavar=spec.metavar or None,
         choices=spec.choices or None,
         help=help,

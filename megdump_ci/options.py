@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from megdump_ci.errors import InputError, Problem
+from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
 
 MODEL_FORMATS = ("fbs", "fbs_v2")
 """The serialisation formats of MegEngine 1.13; ``fbs_v2`` is what ``trace.dump`` writes."""
@@ -73,9 +75,10 @@ class OptionSpec:
     field: str
     name: str
     kind: type
-    """``bool``, ``int``, ``float`` or ``str``: the type of one value."""
+    """``bool``, ``int``, ``float`` or ``str``: the type of one value; or ``Limits``, whose values
+    are texts that :func:`limits_of` takes together."""
     many: bool
-    """Whether it can be given several times (a tuple of ``kind``)."""
+    """Whether it can be given several times (a tuple of ``kind``, or ``Limits``)."""
     required: bool
     default: Any
     help: str
@@ -119,7 +122,46 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(CommonOptions):
+class GateOptions(CommonOptions):
+    """What a comparison has to pass beside ``maxerr``, whose default is each command's own."""
+
+    maxerr: Limits
+    min_cosine: Limits = option(
+        "smallest cosine similarity that passes, from -1 to 1; OUTPUT=COSINE for one output. Can"
+        " be given several times",
+        Limits(),
+        group="check",
+        metavar="COSINE",
+    )
+    min_sqnr: Limits = option(
+        "smallest signal to quantisation noise ratio that passes, in dB; OUTPUT=DB for one output."
+        " Can be given several times",
+        Limits(),
+        group="check",
+        metavar="DB",
+    )
+    top_k_agreement: Limits = option(
+        "smallest share of rows, over all testcases, whose best class agrees, and of their five"
+        " best classes that do; for outputs that look like class scores, OUTPUT=SHARE for any"
+        " other. Can be given several times",
+        Limits(),
+        group="check",
+        metavar="SHARE",
+    )
+
+    @property
+    def gates(self) -> Gates:
+        """All limits together."""
+        return Gates(
+            maxerr=self.maxerr,
+            min_cosine=self.min_cosine,
+            min_sqnr=self.min_sqnr,
+            top_k_agreement=self.top_k_agreement,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(GateOptions):
     """What the commands have in common that run a model on data."""
 
     data: tuple[str, ...] = option(
@@ -154,9 +196,10 @@ class DataOptions(CommonOptions):
         group="data",
         metavar="N",
     )
-    maxerr: float = option(
-        "largest AssertEqual error that passes: max(|e-g| / max(min(|e|,|g|), 1))",
-        1e-4,
+    maxerr: Limits = option(
+        "largest AssertEqual error that passes: max(|e-g| / max(min(|e|,|g|), 1)); OUTPUT=ERR for"
+        " one output. Can be given several times",
+        Limits(DEFAULT_MAXERR),
         group="check",
         metavar="ERR",
     )
@@ -410,7 +453,7 @@ class SweepOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(CommonOptions):
+class VerifyOptions(GateOptions):
     """Options of ``megdump-ci verify``."""
 
     packed: str = option(
@@ -425,20 +468,17 @@ class VerifyOptions(CommonOptions):
         group="input",
         metavar="MODEL",
     )
-    maxerr: float | None = option(
-        "largest AssertEqual error that passes in the comparison with expected values; the"
-        " assertions in the file keep their own",
-        None,
+    maxerr: Limits = option(
+        "largest AssertEqual error that passes in the comparison with expected values; OUTPUT=ERR"
+        " for one output; the assertions in the file keep their own. Can be given several times",
+        Limits(),
         group="check",
         metavar="ERR",
     )
 
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
-        found = _common_problems(self)
-        if self.maxerr is not None:
-            found += _maxerr_problems(self.maxerr)
-        return found
+        return [*_common_problems(self), *self.gates.problems()]
 
 
 Options = PackOptions | ExportOptions | VerifyOptions | SweepOptions
@@ -466,7 +506,7 @@ def to_argv(options: Options) -> list[str]:
         value = getattr(options, spec.field)
         if value == spec.default and not spec.required:
             continue
-        for item in value if spec.many else (value,):
+        for item in _items(value) if spec.many else (value,):
             if spec.positional:
                 argv.append(str(item))
             elif spec.kind is bool:
@@ -478,8 +518,33 @@ def to_argv(options: Options) -> list[str]:
     return argv
 
 
+def to_facts(options: Options) -> dict[str, Any]:
+    """The values by field, for the report; limits are texts, or a number if there is but one."""
+    return {spec.field: _fact(getattr(options, spec.field)) for spec in specs(type(options))}
+
+
+def limits_of(spec: OptionSpec, texts: Iterable[str]) -> Limits:
+    """The value of an option of kind ``Limits``; :class:`InputError` names the option."""
+    try:
+        return Limits.parse(texts, spec.default.default)
+    except InputError as error:
+        raise InputError(
+            [Problem(f"{spec.name}: {item.message}", item.hint) for item in error.problems]
+        ) from None
+
+
+def _items(value: Any) -> Sequence[str]:
+    return value.texts() if isinstance(value, Limits) else value
+
+
+def _fact(value: Any) -> Any:
+    if not isinstance(value, Limits):
+        return value
+    return value.texts() if value.outputs else value.default
+
+
 def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
-    kind, many = hint, False
+    kind, many = hint, hint is Limits
     if get_origin(hint) is tuple:
         kind, many = get_args(hint)[0], True
     elif get_origin(hint) in (Union, types.UnionType):
@@ -507,12 +572,6 @@ def _common_problems(options: CommonOptions) -> list[Problem]:
     if options.threads < 0:
         found.append(Problem(f"threads is {options.threads}", "give 0 (all cores) or more"))
     return found
-
-
-def _maxerr_problems(maxerr: float) -> list[Problem]:
-    if math.isfinite(maxerr) and maxerr >= 0:
-        return []
-    return [Problem(f"maxerr is {maxerr:g}", "give a finite number from 0, such as 1e-4")]
 
 
 def _pack_problems(options: PackOptions | SweepOptions) -> list[Problem]:
@@ -563,7 +622,7 @@ def _model_problems(options: ModelOptions) -> list[Problem]:
 
 
 def _data_problems(options: DataOptions) -> list[Problem]:
-    found = [*_common_problems(options), *_maxerr_problems(options.maxerr)]
+    found = [*_common_problems(options), *options.gates.problems()]
     if not any(item.strip() for item in options.data):
         found.append(
             Problem(

@@ -7,15 +7,13 @@ as a line of the report.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 import platform
 import shlex
 import time
 from pathlib import Path
 
-from megdump_ci import __version__, output, report
+from megdump_ci import __version__, output, report, scrutiny
 from megdump_ci.commands import export, pack, sweep, verify
 from megdump_ci.errors import ExitStatus, InputError, MegdumpError
 from megdump_ci.options import (
@@ -26,6 +24,7 @@ from megdump_ci.options import (
     VerifyOptions,
     checked,
     to_argv,
+    to_facts,
 )
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
 from megdump_ci.state import State
@@ -82,7 +81,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
     return report.Report(
         tool=report.Tool(version=__version__),
         command=command(options),
-        options=dataclasses.asdict(options),
+        options=to_facts(options),
         verdict=verdict,
         exit_status=int(state.exit_status),
         headline=_headline(verdict, state),
@@ -98,9 +97,10 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         strip_info=state.strip_info,
         kernels=state.kernels,
         kernel_failures=state.kernel_failures,
-        maxerr=options.maxerr,
+        maxerr=options.maxerr.default,
         max_error=report.number(state.largest_error()) if errors else None,
-        passing_maxerr=_passing(state),
+        gates=state.gates,
+        passing=_passing(verdict, state),
         testcases=state.testcases,
         sweep=state.sweep,
         phases=state.phases,
@@ -157,9 +157,16 @@ def _headline(verdict: report.Verdict, state: State) -> str:
     passed = sum(testcase.passed for testcase in state.testcases)
     largest = f", max error {state.largest_error():.3g}" if state.errors() else ""
     kernels = " (naive kernels)" if state.kernels == "naive" else ""
-    return (
-        f"{'PASS' if verdict == 'passed' else 'FAIL'}: {passed} of {count} {noun}{largest}{kernels}"
-    )
+    missed = dict.fromkeys(gate.name for gate in state.gates if not gate.passed)
+    # What fails a testcase is told by the testcase; this is what only all of them together tell.
+    gates = f", {', '.join(missed)} missed" if passed == count and missed else ""
+    word = "PASS" if verdict == "passed" else "FAIL"
+    return f"{word}: {passed} of {count} {noun}{gates}{largest}{kernels}"
+
+
+def _passing(verdict: report.Verdict, state: State) -> list[str]:
+    """Options with which a failed run would pass, if there are such."""
+    return scrutiny.passing(state.testcases, state.gates) if verdict == "failed" else []
 
 
 def _sweep_headline(verdict: report.Verdict, sweep: report.Sweep) -> str:
@@ -169,22 +176,3 @@ def _sweep_headline(verdict: report.Verdict, sweep: report.Sweep) -> str:
     best = [f"fastest {sweep.fastest}"] if sweep.fastest else []
     best += [f"smallest {sweep.smallest}"] if sweep.smallest else []
     return f"PASS: {passed} of {len(sweep.trials)} configurations; {', '.join(best)}"
-
-
-def _passing(state: State) -> report.Number | None:
-    """The smallest maxerr with which a failed run would pass, if there is one."""
-    if state.exit_status != ExitStatus.FAILED or not state.errors():
-        return None
-    explained = all(
-        not testcase.reason and all(map(_only_too_large, testcase.outputs))
-        for testcase in state.testcases
-    )
-    largest = state.largest_error()
-    if not math.isfinite(largest) or not explained:
-        return None
-    return largest
-
-
-def _only_too_large(item: report.Output) -> bool:
-    """Whether an output passed, or failed for no other reason than its error."""
-    return item.passed or item.reason in [comparison.reason for comparison in item.comparisons]

@@ -10,6 +10,7 @@ import msgspec
 
 from megdump_ci import report
 from megdump_ci.errors import Problem
+from megdump_ci.gates import Gates
 
 # From the parent to a worker
 
@@ -66,7 +67,7 @@ class ExportCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     specs: list[str]
     """The text of each testcase."""
     samples: list[Sample]
-    maxerr: float
+    gates: Gates
 
 
 class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -90,7 +91,7 @@ class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     optimize: bool
     optimizations: list[str]
     no_assert: bool
-    maxerr: float
+    gates: Gates
     verbose: bool
     keep_names: bool
     scratch: str
@@ -108,7 +109,7 @@ class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     packed: str
     deploy: str
     no_assert: bool
-    maxerr: float
+    gates: Gates
 
 
 class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -116,7 +117,7 @@ class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     packed: str
     model: str
-    maxerr: float | None
+    gates: Gates
 
 
 class TimeJob(msgspec.Struct, frozen=True, tag=True):

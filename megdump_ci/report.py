@@ -27,6 +27,9 @@ How = Literal["crashed", "hung", "timed out", "refused", "failed"]
 """How an engine process failed: ``hung`` if it said that it ends and did not, ``refused`` if the
 engine does not take the graph, ``failed`` for all the rest."""
 
+GateName = Literal["maxerr", "min-cosine", "min-sqnr", "top-k-agreement"]
+"""The options that a comparison can fail by."""
+
 Status = Literal["passed", "failed", "crashed", "hung", "timed out", "refused", "error"]
 """How a configuration did: the verdict, or how the engine could not be had to give one."""
 
@@ -75,6 +78,8 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     shape: list[int] | None
     """``None`` where the graph leaves it open."""
+    digest: str = ""
+    """Of a testcase's values; empty for a graph's inputs and outputs."""
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +187,60 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
     inf: int
 
 
+class Element(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of an output, with its AssertEqual error."""
+
+    index: list[int]
+    expected: Number
+    computed: Number
+    error: Number
+
+
+class TopK(msgspec.Struct, frozen=True, kw_only=True):
+    """Agreement of class scores over the rows of an output."""
+
+    rows: int
+    top1: int
+    """Rows whose best class agrees."""
+    top5: float | None
+    """Mean share of the five best classes that agree; ``None`` for five classes or fewer."""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far two arrays are apart; docs/metrics.md defines each number.
+
+    What is left out has the value it has for equal arrays. All but ``beyond``, ``differing``,
+    ``worst`` and ``histogram`` are over the elements that are finite on both sides.
+    """
+
+    size: int
+    """Elements compared."""
+    beyond: int = 0
+    """Elements whose AssertEqual error is not within ``maxerr``."""
+    differing: int = 0
+    """Elements that are not equal in value."""
+    mean_abs_error: Number = 0.0
+    max_abs_index: list[int] = []
+    """Where the absolute error is largest; empty if there is none."""
+    percentiles: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
+    """The 50th, 90th and 99th of the absolute errors."""
+    max_rel_error: Number = 0.0
+    """The largest relative error; below a thousandth of the largest expected magnitude, an
+    element's is taken against that thousandth."""
+    cosine: Number = 1.0
+    sqnr: Number = "inf"
+    """In dB."""
+    non_finite_matched: int = 0
+    """Elements that are the same NaN or infinity on both sides."""
+    worst: list[Element] = []
+    """The elements with the largest errors, the worst first."""
+    histogram: list[int] = []
+    """Elements by AssertEqual error: 0, below 1e-9, below 1e-8, ... below 10, above, not finite;
+    empty if all are 0."""
+    top_k: TopK | None = None
+    """For outputs that look like class scores, or whose agreement was asked for."""
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Expected against computed values of one output in one testcase."""
 
@@ -200,6 +259,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     expected_non_finite: NonFinite | None = None
     computed_non_finite: NonFinite | None = None
     """``None`` where all values are finite."""
+    metrics: Metrics | None = None
+    """``None`` where there is nothing to compare."""
 
 
 class Assertion(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +283,12 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     shape: list[int]
     passed: bool
     reason: str = ""
+    maxerr: float | None = None
+    """The largest error that passes for it."""
+    digest: str = ""
+    """Of the computed values."""
+    constant: bool = False
+    """Whether all of its elements, more than one, have the same value."""
     assertion: Assertion | None = None
     against_expected: Comparison | None = None
     """The values in the packed file against what its graph computed."""
@@ -241,6 +308,25 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.against_python,
         )
         return [comparison for comparison in found if comparison is not None]
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate of one output, over all testcases."""
+
+    name: GateName
+    """The option that sets it."""
+    output: str
+    limit: float
+    passed: bool
+    value: Number | None = None
+    """The worst value of all testcases, or for ``top-k-agreement`` that of all rows together;
+    ``None`` where there was nothing to judge."""
+    testcase: int | None = None
+    """Where it is worst."""
+    own: bool = False
+    """Whether the limit was given for this output by name."""
+    reason: str = ""
+    """What is wrong, where ``passed`` is false."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,10 +384,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the packed graph was verified with; ``None`` where it was not run."""
     kernel_failures: list[KernelFailure] = []
     maxerr: float | None = None
+    """The one for outputs that have no other."""
     max_error: Number | None = None
     """The largest error of all testcases and outputs."""
-    passing_maxerr: Number | None = None
-    """The smallest ``maxerr`` that would pass; ``None`` where none would or all is well."""
+    gates: list[Gate] = []
+    """What the outputs had to pass; empty where nothing was compared."""
+    passing: list[str] = []
+    """The options that a failed run would pass with, its limits as strict as that allows; empty
+    where none would, or all is well."""
     testcases: list[Testcase] = []
     sweep: Sweep | None = None
     phases: list[Phase] = []

@@ -7,8 +7,9 @@ import math
 
 import msgspec
 
-from megdump_ci import report
+from megdump_ci import report, scrutiny
 from megdump_ci.errors import EngineError, ExitStatus, Problem
+from megdump_ci.gates import Gates
 from megdump_ci.testcase.spec import TestcaseSpec
 
 
@@ -24,6 +25,7 @@ class State:
     change: report.Change | None = None
     strip_info: list[report.StripInfo] = dataclasses.field(default_factory=list)
     testcases: list[report.Testcase] = dataclasses.field(default_factory=list)
+    gates: list[report.Gate] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     phases: list[report.Phase] = dataclasses.field(default_factory=list)
@@ -53,15 +55,19 @@ class State:
         errors = self.errors()
         return next((value for value in errors if math.isnan(value)), max(errors))
 
-    def conclude(self, count: int) -> None:
-        """Passed only if every testcase there is was run, and passed."""
+    def conclude(self, count: int, gates: Gates) -> None:
+        """Passed only if every testcase there is was run, and passed, and so did every gate."""
         run = [testcase.index for testcase in self.testcases]
         if run != list(range(count)) or not count:
             raise EngineError(
                 f"{len(run)} of {count} testcases were checked",
                 "this is a fault of megdump-ci: please report it",
             )
+        self.gates = scrutiny.judged(self.testcases, gates)
+        found = scrutiny.warnings(self.testcases, gates)
+        self.warnings += [text for text in found if text not in self.warnings]
         passed = all(testcase.passed for testcase in self.testcases)
+        passed = passed and all(gate.passed for gate in self.gates)
         self.exit_status = ExitStatus.PASSED if passed else ExitStatus.FAILED
 
 

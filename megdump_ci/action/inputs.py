@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from megdump_ci.errors import InputError, Problem
-from megdump_ci.options import OptionSpec, PackOptions, specs
+from megdump_ci.gates import Limits
+from megdump_ci.options import OptionSpec, PackOptions, limits_of, specs
 
 DEFAULTS: dict[str, Any] = {"output_strip_info": True, "report": "megdump-ci-report"}
 """Where the action's default is not the command's: a job wants the files, a shell does not."""
@@ -103,9 +104,11 @@ def _text(environ: Mapping[str, str], spec: OptionSpec) -> str:
 def _value(spec: OptionSpec, text: str) -> Any:
     if not text:
         return default_of(spec)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if spec.kind is Limits:
+        return limits_of(spec, lines)
     if spec.many:
-        lines = (line.strip() for line in text.splitlines())
-        return tuple(_one(spec, line) for line in lines if line)
+        return tuple(_one(spec, line) for line in lines)
     return _one(spec, text)
 
 

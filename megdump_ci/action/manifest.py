@@ -1,12 +1,19 @@
-"""``action.yml``, made from the options: ``python -m megdump_ci.action.manifest``."""
+"""``action.yml``, made from the options: ``python -m megdump_ci.action.manifest``.
+
+In a release it names the image that was built for it, by digest, so that a job pulls that one and
+builds nothing: ``--image docker://ghcr.io/owner/name@sha256:...``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import sys
 from typing import Any
 
 from megdump_ci.action.inputs import action_specs, default_of
+from megdump_ci.gates import Limits
 from megdump_ci.options import OptionSpec
 
 OUTPUTS = {
@@ -32,21 +39,28 @@ branding:
 _RUNS = """\
 runs:
   using: docker
-  image: Dockerfile
+  image: {image}
 """
 
+# A tag, in place of the digest, may name another image tomorrow. Lower case is the registry's rule.
+_PULLED = re.compile(
+    r"docker://[a-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+@sha256:[0-9a-f]{64}"
+)
 
-def action_yml() -> str:
-    """The text of ``action.yml``."""
+
+def action_yml(image: str = "Dockerfile") -> str:
+    """The text of ``action.yml`` with this ``image`` to run."""
     inputs = "".join(_input(spec) for spec in action_specs())
     outputs = "".join(
         f"  {name}:\n    description: {_quoted(text)}\n" for name, text in OUTPUTS.items()
     )
-    return f"{_HEAD}inputs:\n{inputs}outputs:\n{outputs}{_RUNS}"
+    return f"{_HEAD}inputs:\n{inputs}outputs:\n{outputs}{_RUNS.format(image=image)}"
 
 
 def text_of(value: Any) -> str:
     """A default as an input's text."""
+    if isinstance(value, Limits):
+        return "\n".join(value.texts())
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -63,7 +77,7 @@ def _input(spec: OptionSpec) -> str:
 def _help(spec: OptionSpec) -> str:
     text = spec.help
     if spec.many:
-        text = text.replace(" Can be given several times", " Several testcases: one a line")
+        text = text.replace(" Can be given several times", " Several: one a line")
     if spec.choices:
         text += f" ({', '.join(spec.choices)})"
     return text
@@ -74,5 +88,32 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def image_of(text: str) -> str:
+    """``text`` if it is an image's address that always names the same bytes, or ``Dockerfile``.
+
+    Raises :class:`argparse.ArgumentTypeError`.
+    """
+    if text != "Dockerfile" and not _PULLED.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no image by digest: give docker://REGISTRY/NAME@sha256:DIGEST, in lower case"
+        )
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Write ``action.yml`` to the standard output."""
+    parser = argparse.ArgumentParser(
+        prog="python -m megdump_ci.action.manifest", description="Print action.yml."
+    )
+    parser.add_argument(
+        "--image",
+        type=image_of,
+        default="Dockerfile",
+        help="what the action runs: Dockerfile (default), or docker://REGISTRY/NAME@sha256:DIGEST",
+    )
+    sys.stdout.write(action_yml(parser.parse_args(arguments).image))
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(action_yml())
+    sys.exit(main(sys.argv[1:]))

@@ -78,7 +78,7 @@ def _verify(
                 _take(event, options, specs, state, session)
         finally:
             state.phases = session.phases()
-        state.conclude(len(specs))
+        state.conclude(len(specs), options.gates)
 
     if not fallback.verify(attempt, state, session):
         raise EngineError(
@@ -97,7 +97,7 @@ def _check_job(
         outputs=found.outputs if options.keep_var_name else [],
         specs=[spec.text for spec in specs],
         samples=found.samples,
-        maxerr=options.maxerr,
+        gates=options.gates,
     )
 
 

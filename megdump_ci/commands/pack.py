@@ -214,7 +214,7 @@ class Packing:
         finally:
             self._state.phases = self._session.phases()
         if self._checker is not None:
-            self._state.conclude(len(self._specs))
+            self._state.conclude(len(self._specs), self._options.gates)
 
     def _take(self, worker: Worker, event: Event) -> None:
         state = self._state
@@ -291,7 +291,7 @@ class Packing:
             optimize=options.optimize_for_inference,
             optimizations=list(options.optimizations),
             no_assert=options.no_assert,
-            maxerr=options.maxerr,
+            gates=options.gates,
             verbose=not options.silent,
             keep_names=not options.discard_var_name,
             scratch=str(self._session.scratch),
@@ -304,5 +304,5 @@ class Packing:
             packed=str(self._files["packed"].temporary),
             deploy=str(deploy.temporary) if deploy else "",
             no_assert=self._options.no_assert,
-            maxerr=self._options.maxerr,
+            gates=self._options.gates,
         )

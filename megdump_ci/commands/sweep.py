@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from megdump_ci.commands import pack
 from megdump_ci.configurations import Configuration, chosen
 from megdump_ci.difference import working
 from megdump_ci.errors import EngineError, ExitStatus
-from megdump_ci.options import PackOptions, SweepOptions
+from megdump_ci.options import DataOptions, PackOptions, SweepOptions
 from megdump_ci.session import Session, WorkerFailed
 from megdump_ci.state import State
 from megdump_ci.worker import cores
@@ -178,26 +179,23 @@ class _Try:
             for text in (case.reason, *(output.reason for output in case.outputs))
             if text
         )
-        return next(reasons, "")
+        gates = (f"{gate.name}: {gate.reason}" for gate in self.state.gates if gate.reason)
+        return next(chain(reasons, gates), "")
 
 
 def _pack_options(options: SweepOptions, configuration: Configuration, folder: Path) -> PackOptions:
-    plain = PackOptions(
-        model=options.model,
-        data=options.data,
-        output=str(folder / "packed.mge"),
-        deploy_output=str(folder / "deploy.mge"),
-        repeat=options.repeat,
-        resize_input=options.resize_input,
-        input_transform=options.input_transform,
-        seed=options.seed,
-        maxerr=options.maxerr,
-        timeout=options.timeout,
-        threads=options.threads,
-        silent=True,
-    )
-    fields: dict[str, Any] = dict(configuration.fields)
-    return dataclasses.replace(plain, **fields)
+    shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)}
+    fields: dict[str, Any] = {
+        **shared,
+        "model": options.model,
+        "output": str(folder / "packed.mge"),
+        "deploy_output": str(folder / "deploy.mge"),
+        # What is to be seen of it stands in the sweep's own report.
+        "report": "",
+        "silent": True,
+        **configuration.fields,
+    }
+    return PackOptions(**fields)
 
 
 def _timed(packed: Sequence[str], session: Session) -> dict[str, dict[str, float | int]]:

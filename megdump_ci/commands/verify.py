@@ -36,7 +36,7 @@ def _attempt(
 ) -> None:
     worker = fallback.start(session, kernels)
     worker.send(
-        protocol.FileCheckJob(packed=options.packed, model=options.model, maxerr=options.maxerr)
+        protocol.FileCheckJob(packed=options.packed, model=options.model, gates=options.gates)
     )
     worker.busy(True)
     count = 0
@@ -55,4 +55,4 @@ def _attempt(
                 )
     finally:
         state.phases = session.phases()
-    state.conclude(count)
+    state.conclude(count, options.gates)

@@ -11,10 +11,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from megdump_ci import compare, packed, report
+from megdump_ci import packed, report
 from megdump_ci.engine import graph, spool
 from megdump_ci.engine.packing import Model, Reference, facts, read_model
 from megdump_ci.errors import EngineError, InputError
+from megdump_ci.gates import DEFAULT_MAXERR, Gates
+from megdump_ci.judging import (
+    compared,
+    compared_with_python,
+    digest,
+    failure,
+    is_constant,
+    same,
+)
 from megdump_ci.protocol import (
     AllWritten,
     Checked,
@@ -31,9 +40,6 @@ from megdump_ci.testcase.spec import TestcaseSpec
 
 Array = npt.NDArray[np.generic]
 Emit = Callable[[FromWorker], None]
-
-DEFAULT_MAXERR = 1e-4
-"""For outputs without an assertion, where no other is asked for: AssertEqual's own default."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,19 @@ def _rows(outputs: Sequence[graph.Var], assertions: Sequence[graph.Assertion]) -
 class PackedGraph:
     """The main graph of a packed file, run on one testcase after the other."""
 
-    def __init__(self, content: bytes, maxerr: float | None) -> None:
+    def __init__(self, content: bytes, gates: Gates) -> None:
         self.loaded = graph.load(content, "the packed graph")
         self.outputs, self.assertions = graph.split_outputs(self.loaded)
         self.rows = _rows(self.outputs, self.assertions)
-        self.default_maxerr = DEFAULT_MAXERR if maxerr is None else maxerr
+        gates.check_names([row.name for row in self.rows], "the packed file")
         self.tolerances = [graph.tolerance(self.loaded.graph, item) for item in self.assertions]
-        self.maxerr = [limit if maxerr is None else maxerr for limit in self.tolerances]
+        self.bounds = [
+            gates.bounds(
+                row.name,
+                DEFAULT_MAXERR if row.assertion is None else self.tolerances[row.assertion],
+            )
+            for row in self.rows
+        ]
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._whole: graph.Function | None = None
 
@@ -241,6 +253,7 @@ def _input_facts(packed_graph: PackedGraph, feeds: Mapping[str, Array]) -> list[
             name=name,
             dtype=graph.dtype_label(packed_graph.loaded.inputs[name].dtype),
             shape=list(feeds[name].shape),
+            digest=digest(feeds[name]),
         )
         for name in packed_graph.model_inputs
     ]
@@ -269,24 +282,28 @@ def _judge_output(
     computed = result.outputs[row.output] if row.output is not None else result.computed[at or 0]
     assertion = against_expected = against_model = None
     model_against_python = against_python = None
-    maxerr = packed_graph.default_maxerr
+    bounds = packed_graph.bounds[place]
     if at is not None:
-        maxerr = packed_graph.maxerr[at]
         assertion = report.Assertion(passed=result.held[at], error=report.number(result.errors[at]))
         expected = feeds[packed_graph.assertions[at].expect]
-        against_expected = compared(expected, result.computed[at], maxerr)
+        against_expected = compared(expected, result.computed[at], bounds)
     if truth.outputs is not None and place < len(truth.outputs):
-        against_model = compared(truth.outputs[place], computed, maxerr)
+        wanted = truth.outputs[place]
+        if at is not None and same(wanted, expected) and same(computed, result.computed[at]):
+            against_model = against_expected
+        else:
+            against_model = compared(wanted, computed, bounds)
         if truth.own:
-            model_against_python = compared_with_python(
-                truth.own[place], truth.outputs[place], maxerr
-            )
-            against_python = compared_with_python(truth.own[place], computed, maxerr)
+            model_against_python = compared_with_python(truth.own[place], wanted, bounds)
+            against_python = compared_with_python(truth.own[place], computed, bounds)
     output = report.Output(
         name=row.name,
         dtype=str(computed.dtype.name),
         shape=list(computed.shape),
         passed=False,
+        maxerr=bounds.maxerr,
+        digest=digest(computed),
+        constant=is_constant(computed),
         assertion=assertion,
         against_expected=against_expected,
         against_model=against_model,
@@ -308,70 +325,6 @@ def _unlike(row: Row, place: int, computed: Array, truth: Truth) -> str:
     if row.output is not None and truth.outputs[place].dtype != computed.dtype:
         return f"dtype is {computed.dtype}, the model's is {truth.outputs[place].dtype}"
     return ""
-
-
-def failure(output: report.Output) -> str:
-    """Why an output does not pass, by what was said of it; empty if it does.
-
-    The file's own assertion and the comparisons all have to pass: disagreement does not.
-    """
-    if output.assertion is None and output.against_model is None:
-        return "nothing to compare with: no assertion in the file and no result of the model"
-    for comparison in output.comparisons:
-        if not comparison.passed:
-            return comparison.reason
-    if output.assertion is not None and not output.assertion.passed:
-        return f"AssertEqual in the file failed: error {float(output.assertion.error):.6g}"
-    return ""
-
-
-def compared_with_python(own: Array, computed: Array, maxerr: float) -> report.Comparison:
-    """The Python code's own result against that of what was exported, the dtype included."""
-    if own.dtype != computed.dtype:
-        reason = f"dtype is {computed.dtype}, what the Python code returns is {own.dtype}"
-        return report.Comparison(passed=False, reason=reason)
-    found = compared(own, computed, maxerr)
-    if found.passed:
-        return found
-    return msgspec.structs.replace(found, reason=f"unlike the Python code: {found.reason}")
-
-
-def compared(expected: Array, computed: Array, maxerr: float) -> report.Comparison:
-    if expected.shape != computed.shape:
-        return report.Comparison(
-            passed=False,
-            reason=f"shape is {tuple(computed.shape)}, expected {tuple(expected.shape)}",
-        )
-    if expected.size == 0:
-        return report.Comparison(passed=False, reason="the output is empty: nothing to compare")
-    found = compare.difference(expected, computed)
-    passed = found.passes(maxerr)
-    return report.Comparison(
-        passed=passed,
-        reason="" if passed else _too_large(found, maxerr, expected.size),
-        error=report.number(found.error),
-        max_abs_error=report.number(found.max_abs_error),
-        index=list(found.index),
-        expected=report.number(found.expected),
-        computed=report.number(found.computed),
-        expected_non_finite=_non_finite(found.expected_non_finite),
-        computed_non_finite=_non_finite(found.computed_non_finite),
-    )
-
-
-def _too_large(found: compare.Difference, maxerr: float, size: int) -> str:
-    """How a difference is above what may be, with the values where it is worst."""
-    values = f"expected {found.expected:.9g}, computed {found.computed:.9g}"
-    place = f"[{', '.join(map(str, found.index))}]"
-    strange = found.computed_non_finite
-    if strange.nan or strange.inf:
-        counts = f"{strange.nan} of {size} values are NaN and {strange.inf} infinite"
-        return f"{counts}; at {place} {values}"
-    return f"error {found.error:.6g} at {place} is above maxerr {maxerr:.6g}: {values}"
-
-
-def _non_finite(found: compare.NonFinite) -> report.NonFinite | None:
-    return report.NonFinite(nan=found.nan, inf=found.inf) if found.nan or found.inf else None
 
 
 @dataclass
@@ -398,14 +351,15 @@ class StreamCheck:
     def _take_graph(self, message: GraphWritten) -> None:
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, packed.Extent(message.offset, message.size))
-        self._graph = PackedGraph(content, None)
+        self._graph = PackedGraph(content, self.job.gates)
         if self.job.deploy:
             self._deploy = graph.load(Path(self.job.deploy).read_bytes(), "the deploy model")
         for assertion, found in zip(self._graph.assertions, self._graph.tolerances, strict=True):
-            if np.float32(found) != np.float32(self.job.maxerr):
+            asked = self.job.gates.bounds(assertion.name).maxerr
+            if np.float32(found) != np.float32(asked):
                 raise EngineError(
                     f"the assertion of output {assertion.name} in the file lets errors up to"
-                    f" {found:g} pass, asked was {self.job.maxerr:g}",
+                    f" {found:g} pass, asked was {asked:g}",
                     "this is a fault in MegEngine or megdump-ci: please report it",
                 )
 
@@ -476,7 +430,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
                 "pack it with at least one testcase: megdump-ci pack MODEL -d DATA -o OUT",
             )
         content = packed.read(file, layout.graph)
-        packed_graph = PackedGraph(content, job.maxerr)
+        packed_graph = PackedGraph(content, job.gates)
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from megdump_ci import report
 from megdump_ci.engine import spool
-from megdump_ci.engine.checking import compared, compared_with_python, failure
 from megdump_ci.engine.packing import Model, Reference, facts, read_model
+from megdump_ci.gates import Gates
+from megdump_ci.judging import compared, compared_with_python, digest, failure, is_constant
 from megdump_ci.protocol import Checked, ExportCheckJob, FileDigested, FromWorker, ModelsRead
 from megdump_ci.testcase.spec import TestcaseSpec
 
@@ -29,6 +30,7 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
             _facts(dumped, job.shown), _facts(exported, job.exported), _renamed(job, exported)
         )
     )
+    job.gates.check_names(exported.outputs, "the exported model")
     references = Reference(dumped), Reference(exported)
     for index, (text, sample) in enumerate(zip(job.specs, job.samples, strict=True)):
         count = len(sample.inputs)
@@ -36,7 +38,7 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
         arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
         feeds = dict(zip(sample.inputs, arrays[:count], strict=True))
         plain, optimised = (reference.run(TestcaseSpec(text), feeds) for reference in references)
-        outputs = _judged(exported.outputs, arrays[count:], plain, optimised, maxerr=job.maxerr)
+        outputs = _judged(exported.outputs, arrays[count:], plain, optimised, gates=job.gates)
         reason = _unlike(dumped, exported, sample.outputs)
         emit(
             Checked(
@@ -45,7 +47,10 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
                     source=None,
                     inputs=[
                         report.Tensor(
-                            name=name, dtype=str(value.dtype), shape=[int(n) for n in value.shape]
+                            name=name,
+                            dtype=str(value.dtype),
+                            shape=[int(n) for n in value.shape],
+                            digest=digest(value),
                         )
                         for name, value in feeds.items()
                     ],
@@ -92,20 +97,24 @@ def _judged(
     dumped: Sequence[Array],
     exported: Sequence[Array],
     *,
-    maxerr: float,
+    gates: Gates,
 ) -> list[report.Output]:
     """The outputs of one testcase: eager, dumped and optimised, each against the one before."""
     outputs = []
     # What there is of each; another number of outputs fails the testcase.
     for name, eager, plain, optimised in zip(names, own, dumped, exported, strict=False):
+        bounds = gates.bounds(name)
         output = report.Output(
             name=name,
             dtype=str(optimised.dtype.name),
             shape=list(optimised.shape),
             passed=False,
-            against_model=compared(plain, optimised, maxerr),
-            model_against_python=compared_with_python(eager, plain, maxerr),
-            against_python=compared_with_python(eager, optimised, maxerr),
+            maxerr=bounds.maxerr,
+            digest=digest(optimised),
+            constant=is_constant(optimised),
+            against_model=compared(plain, optimised, bounds),
+            model_against_python=compared_with_python(eager, plain, bounds),
+            against_python=compared_with_python(eager, optimised, bounds),
         )
         reason = failure(output)
         outputs.append(msgspec.structs.replace(output, passed=not reason, reason=reason))

@@ -151,17 +151,17 @@ def add_assertions(
     outputs: Sequence[Var],
     names: Sequence[str],
     shapes: Sequence[tuple[int, ...]],
+    limits: Sequence[float],
     *,
-    maxerr: float,
     verbose: bool,
 ) -> list[Var]:
     """An AssertEqual operator for each output, in float32, against an input ``NAME:expect``.
 
-    ``shapes`` are those that the expecting inputs declare. Call it after optimising, or float16
-    passes would have the comparison done in float16 too.
+    ``shapes`` are those that the expecting inputs declare, ``limits`` the largest errors that
+    pass. Call it after optimising, or float16 passes would have the comparison done in float16.
     """
     asserted = []
-    for var, name, shape in zip(outputs, names, shapes, strict=True):
+    for var, name, shape, maxerr in zip(outputs, names, shapes, limits, strict=True):
         expected = rt.make_h2d(
             graph, rt.CompNode(DEVICE), _FLOAT32, list(shape), name + EXPECT_SUFFIX
         )

@@ -51,6 +51,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     model = read_model(job.model, job.shown)
     emit(ModelLoaded(facts(model.path, model.content, model.format, model.loaded)))
     _check_names(model)
+    job.gates.check_names(model.outputs, "the model")
     reference = Reference(model)
     cases = (
         Case(spec, feeds, reference.run(spec, feeds), own)
@@ -318,7 +319,7 @@ def _assertions(
         [outputs[i] for i in first],
         [names[i] for i in first],
         [shapes[i] for i in first],
-        maxerr=job.maxerr,
+        [job.gates.bounds(names[i]).maxerr for i in first],
         verbose=job.verbose,
     )
 

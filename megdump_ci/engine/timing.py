@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from megdump_ci import packed
 from megdump_ci.engine import checking, graph
+from megdump_ci.gates import Gates
 from megdump_ci.protocol import FromWorker, Timed, TimeJob
 
 WARM_UP = 3
@@ -28,7 +29,7 @@ def _times(path: str) -> list[float]:
         layout = packed.read_layout(file, path)
         content = packed.read(file, layout.graph)
         testcase = packed.read(file, layout.testcases[0])
-    found = checking.PackedGraph(content, None)
+    found = checking.PackedGraph(content, Gates())
     values = found.feeds(testcase, "testcase 0")
     feeds = {name: values[name] for name in found.model_inputs}
     function = graph.Function(

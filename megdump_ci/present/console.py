@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Collection
@@ -16,9 +17,9 @@ from megdump_ci.difference import working
 from megdump_ci.errors import ExitStatus
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
-from megdump_ci.present import sweep
+from megdump_ci.present import sweep, worst
 from megdump_ci.present.text import number_text, one_line, plain, size_text
-from megdump_ci.report import Change, Comparison, Graph, Number, Output, Report, Testcase
+from megdump_ci.report import Change, Comparison, Gate, Graph, Number, Output, Report, Testcase
 
 SHOWN = 20
 """Testcases in the table; failing ones come first, the rest is in report.json."""
@@ -144,6 +145,11 @@ def change_line(change: Change) -> str:
     )
 
 
+def gate_line(gate: Gate) -> str:
+    """What is wrong with a gate that was missed."""
+    return f"{gate.name}{f' of {gate.output}' if gate.output else ''}: {gate.reason}"
+
+
 def _describe(graph: Graph) -> str:
     operators = working(graph.operators).total()
     return f"{size_text(graph.size)}, {graph.format}, {operators} operators"
@@ -217,17 +223,8 @@ def _failures(report: Report) -> list[Text]:
     shown = lines[:SHOWN]
     if len(lines) > SHOWN:
         shown.append(Text(f"and {len(lines) - SHOWN} more {_ALL}", "red"))
-    if report.passing_maxerr is not None:
-        shown.append(
-            Text(f"smallest maxerr that passes: --maxerr {_rounded_up(report.passing_maxerr)}")
-        )
+    shown += worst.lines(report)
+    shown += [Text(one_line(gate_line(gate)), "red") for gate in report.gates if not gate.passed]
+    if report.passing:
+        shown.append(Text(f"it would pass with: {one_line(shlex.join(report.passing), 400)}"))
     return shown
-
-
-def _rounded_up(value: Number) -> str:
-    """``value`` to two digits, never below it."""
-    exact = float(value)
-    text = f"{exact:.1e}"
-    if float(text) < exact:
-        text = f"{exact + 10.0 ** (int(text.partition('e')[2]) - 1):.1e}"
-    return f"{float(text):g}"

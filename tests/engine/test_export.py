@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from megdump_ci import pipeline
+from megdump_ci.gates import Limits
 from megdump_ci.options import ExportOptions
 from megdump_ci.report import Comparison, Report
 from tests.engine.support import pack, passed, said, verify
@@ -206,7 +207,7 @@ def test_the_example_of_the_documentation(code: Path, tmp_path: Path) -> None:
         enable_io16xc32=True,
         arg_names="data",
         output_names="power",
-        maxerr=1e-2,
+        maxerr=Limits(1e-2),
     )
     found = inspected(tmp_path / "half.mge")
     assert found["computing"] == "float16"

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from megdump_ci.gates import Limits
 from tests.engine import support
 
 KINDS = ("two.fbs", "two.fbs_v2", "net.fbs", "net.fbs_v2")
@@ -248,7 +249,7 @@ def test_the_engine_dies_with_a_command_that_is_killed(
 @pytest.mark.parametrize(
     "options",
     [
-        {"maxerr": 1e-9, "optimize_for_inference": True, "enable_ioc16": True},
+        {"maxerr": Limits(1e-9), "optimize_for_inference": True, "enable_ioc16": True},
         {"input_transform": "data.nothing"},
         {"timeout": 0.01},
     ],
@@ -350,7 +351,9 @@ def test_what_was_kept_aside_goes_when_a_run_passes(models: support.Models, tmp_
     out = tmp_path / "out.mge"
     float16 = {"optimize_for_inference": True, "enable_io16xc32": True}
     assert (
-        support.pack(models.path("net"), ["#rand(0,1)"], out, maxerr=0.0, **float16).exit_status
+        support.pack(
+            models.path("net"), ["#rand(0,1)"], out, maxerr=Limits(0.0), **float16
+        ).exit_status
         == 1
     )
     assert [path.name for path in tmp_path.iterdir()] == ["out.mge.failed"]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from megdump_ci.gates import Limits
 from tests.engine import support
 
 OPTIMISED = {"optimize_for_inference": True}
@@ -135,7 +136,7 @@ def test_inputs_of_every_dtype(name: str, models: support.Models, tmp_path: Path
         ";".join(f"in_{kind}:{models.data(f'data_{kind}')}" for kind in kinds),
         "#rand(0,1)",
     ]
-    packed, _ = checked(models, name, data, tmp_path, maxerr=0.0)
+    packed, _ = checked(models, name, data, tmp_path, maxerr=Limits(0.0))
     for kind in kinds:
         given = np.load(models.data(f"data_{kind}"))
         value = packed["testcases"][0]["values"][f"in_{kind}"]

@@ -12,6 +12,7 @@ import pytest
 
 from megdump_ci import pipeline
 from megdump_ci.errors import ExitStatus
+from megdump_ci.gates import Limits
 from megdump_ci.options import SweepOptions
 from megdump_ci.report import Report, from_json
 from tests.engine import support
@@ -26,7 +27,7 @@ def sweep(model: Path, *only: str, **options: object) -> Report:
 
 def test_each_configuration_has_a_row(models: support.Models, tmp_path: Path) -> None:
     names = ["none", "ioc16", "fuse-nonlinearity", "fuse-z", "nchw88"]
-    report = sweep(models.path("net"), *names[::-1], report=str(tmp_path), maxerr=1e-5)
+    report = sweep(models.path("net"), *names[::-1], report=str(tmp_path), maxerr=Limits(1e-5))
     assert (report.verdict, report.exit_status) == ("passed", ExitStatus.PASSED)
     assert report.sweep is not None
     assert from_json((tmp_path / "report.json").read_bytes()).sweep == report.sweep

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from megdump_ci.gates import Limits
 from megdump_ci.report import Report
 from tests.engine import support
 
@@ -120,7 +121,7 @@ def test_assertions_compare_in_float32_also_in_a_float16_graph(
         [str(models.data(f"batch{count}")) for count in (1, 3, 2)],
         out,
         optimize_for_inference=True,
-        maxerr=1e-2,
+        maxerr=Limits(1e-2),
         **HALF[name],
     )
     (found,) = support.read(out)
@@ -141,12 +142,13 @@ def test_a_tighter_limit_fails_and_says_which_would_pass(
     options = {"optimize_for_inference": True, "enable_ioc16": True}
     data = str(models.data("batch3"))
     out = tmp_path / "half.mge"
-    report = support.pack(models.path("net"), data, out, maxerr=1e-7, **options)
+    report = support.pack(models.path("net"), data, out, maxerr=Limits(1e-7), **options)
     assert report.verdict == "failed"
     assert "is above maxerr 1e-07" in support.said(report)
     assert not out.exists()
     (read,) = support.read(tmp_path / "half.mge.failed")
     assert read["testcases"][0]["failure"].startswith("Unequal value")
-    largest = float(report.passing_maxerr or 0)
+    largest = max(float(gate.value or 0) for gate in report.gates)
+    assert report.passing[0] == "--maxerr"
     assert 1e-7 < largest < 1e-2
-    support.passed(models.path("net"), data, out, maxerr=largest, **options)
+    support.passed(models.path("net"), data, out, maxerr=Limits(largest), **options)

@@ -3,9 +3,11 @@
 from megdump_ci.report import (
     Assertion,
     Comparison,
+    Element,
     Engine,
     Graph,
     Machine,
+    Metrics,
     Output,
     Phase,
     Report,
@@ -14,6 +16,7 @@ from megdump_ci.report import (
     Tensor,
     Testcase,
     Tool,
+    TopK,
 )
 
 MACHINE = Machine(system="Linux 6.1", processor="a CPU", cores=2, memory=2**34, python="3.10.13")
@@ -36,6 +39,26 @@ def graph(path: str, operators: int) -> Graph:
     )
 
 
+def metrics(error: float) -> Metrics:
+    """Of an output of ten values of which one is off by ``error``."""
+    if not error:
+        return Metrics(size=10)
+    return Metrics(
+        size=10,
+        beyond=int(error > 1e-4),
+        differing=1,
+        mean_abs_error=error / 10,
+        max_abs_index=[0, 3],
+        percentiles=(0.0, 0.0, error),
+        max_rel_error=error * 2,
+        cosine=0.98,
+        sqnr=12.5,
+        worst=[Element(index=[0, 3], expected=0.5, computed=0.5 + error, error=error)],
+        histogram=[9, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+        top_k=TopK(rows=1, top1=1, top5=0.8),
+    )
+
+
 def output(name: str, error: float, *, passed: bool) -> Output:
     """An output of a testcase."""
     comparison = Comparison(
@@ -46,6 +69,7 @@ def output(name: str, error: float, *, passed: bool) -> Output:
         index=[0, 3],
         expected=0.5,
         computed=0.5 + error,
+        metrics=metrics(error),
     )
     return Output(
         name=name,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from megdump_ci import cli
 from megdump_ci.errors import InputError
+from megdump_ci.gates import Limits
 from megdump_ci.options import (
     LAYOUTS,
     SWITCHES,
@@ -26,9 +27,19 @@ from megdump_ci.options import (
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 
 
+def limits(spec: OptionSpec) -> st.SearchStrategy[Limits]:
+    """Limits as a command line can give them: without one for all, the default stays."""
+    number = st.floats(allow_nan=False, allow_infinity=False)
+    names = WORDS.map(str.strip).filter(bool)
+    default = number if spec.default.default is not None else st.none() | number
+    return st.builds(Limits, default, st.dictionaries(names, number, max_size=2))
+
+
 def values(spec: OptionSpec) -> st.SearchStrategy[object]:
     if spec.choices:
         return st.sampled_from(spec.choices)
+    if spec.kind is Limits:
+        return limits(spec)
     one: st.SearchStrategy[object] = {
         bool: st.booleans(),
         int: st.integers(-(2**40), 2**40),
@@ -83,6 +94,7 @@ def test_every_flag_of_the_old_tool_is_there_with_its_default() -> None:
         "fuse-preprocess",
     ]  # fmt: skip
     found = {spec.name: spec.default for spec in specs(PackOptions)}
+    found["maxerr"] = found["maxerr"].default
     assert {name: found.get(name, "missing") for name in old} == old
     assert [name for name in switches if found.get(f"enable-{name}") is not False] == []
 
@@ -138,7 +150,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         output="",
         timeout=0,
         threads=-1,
-        maxerr=math.nan,
+        maxerr=Limits(math.nan),
         repeat=0,
         seed=-1,
         enable_nchw44=True,

@@ -10,10 +10,11 @@ import pytest
 
 from megdump_ci import session, worker
 from megdump_ci.errors import EngineError, InputError, Interrupted
+from megdump_ci.gates import Gates
 from megdump_ci.options import VerifyOptions
 from megdump_ci.protocol import AllWritten, FileCheckJob, Finished, encode
 
-JOB = FileCheckJob(packed="x", model="", maxerr=None)
+JOB = FileCheckJob(packed="x", model="", gates=Gates())
 FINISHED = encode(Finished(1)).decode()
 
 

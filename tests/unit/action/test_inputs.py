@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from megdump_ci.action import inputs
 from megdump_ci.errors import InputError
+from megdump_ci.gates import Limits
 from megdump_ci.options import PackOptions
 
 _LEAST = {"INPUT_MODEL": "model.mge", "INPUT_DATA": "#rand(0,1)", "INPUT_OUTPUT": "out.mge"}
@@ -40,13 +41,14 @@ def test_every_input_arrives_under_both_its_names(spec: Any) -> None:
         int: ("3", 3),
         float: ("2.5", 2.5),
         str: ("a b", "a b"),
+        Limits: ("0.25\n a = b =1", Limits(0.25, {"a = b": 1.0})),
     }[spec.kind]
     if spec.choices:
         text = value = spec.choices[0]
     extra = {"INPUT_OPTIMIZE-FOR-INFERENCE": "true"} if spec.name.startswith("enable") else {}
     for name in (spec.name.upper(), spec.name.upper().replace("-", "_")):
         options = inputs.read({**_LEAST, **extra, f"INPUT_{name}": f"\t{text} \n"})
-        assert getattr(options, spec.field) == ((value,) if spec.many else value)
+        assert getattr(options, spec.field) == ((value,) if spec.many and text == value else value)
 
 
 @pytest.mark.parametrize("spec", inputs.action_specs(), ids=lambda spec: spec.name)
@@ -69,9 +71,9 @@ def test_a_boolean_is_one_of_six_words(text: str) -> None:
         assert inputs.read(environ).resize_input is False
 
 
-@given(number=st.integers(min_value=0) | st.floats(min_value=0, allow_infinity=False))
+@given(number=st.integers(min_value=0) | st.floats(min_value=1e-9, allow_infinity=False))
 def test_numbers_arrive(number: float) -> None:
-    name = "seed" if isinstance(number, int) else "maxerr"
+    name = "seed" if isinstance(number, int) else "timeout"
     options = inputs.read({**_LEAST, f"INPUT_{name.upper()}": repr(number)})
     assert getattr(options, name) == number
 
@@ -83,7 +85,9 @@ def test_what_is_no_whole_number_is_refused_with_its_name_and_value(text: str) -
 
 @pytest.mark.parametrize("text", ["1_0.0", "\u0661", "1e-4x", "small", "1,5"])
 def test_what_is_no_number_is_refused_with_its_name_and_value(text: str) -> None:
-    assert _problems({**_LEAST, "INPUT_MAXERR": text})[0].startswith(f"input maxerr is '{text}'")
+    found = _problems({**_LEAST, "INPUT_TIMEOUT": text, "INPUT_MAXERR": f"a=1\n{text}"})
+    assert f"maxerr: '{text}' is no limit" in found
+    assert any(message.startswith(f"input timeout is '{text}'") for message in found)
 
 
 def test_data_is_one_testcase_a_line() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,50 @@ def test_the_defaults_it_names_are_those_of_empty_inputs() -> None:
 )
 def test_a_default_as_text(value: object, text: str) -> None:
     assert manifest.text_of(value) == text
+
+
+_IMAGE = f"docker://ghcr.io/owner/megdump-ci@sha256:{'0a' * 32}"
+
+
+def test_a_release_runs_the_image_it_was_built_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert manifest.main(["--image", _IMAGE]) == 0
+    released, source = (
+        yaml.safe_load(capsys.readouterr().out),
+        yaml.safe_load(manifest.action_yml()),
+    )
+    assert released.pop("runs") == {"using": "docker", "image": _IMAGE}
+    assert source.pop("runs")["image"] == "Dockerfile"
+    assert released == source
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker://ghcr.io/owner/megdump-ci:v1",
+        _IMAGE.removeprefix("docker://"),
+        _IMAGE.replace("owner", "Owner"),
+        _IMAGE[:-1],
+        f"{_IMAGE}\nx: y",
+        "docker://megdump-ci@sha256:" + "0a" * 32,
+        "",
+    ],
+)
+def test_an_image_that_may_change_is_refused(
+    image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        manifest.main(["--image", image])
+    assert stopped.value.code == 2
+    assert "by digest" in capsys.readouterr().err
+
+
+def test_it_needs_nothing_but_python() -> None:
+    # A release makes it on a machine without the packages of the lock.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(_ROOT)!r});"
+         "from megdump_ci.action import manifest; manifest.main([])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == manifest.action_yml()
