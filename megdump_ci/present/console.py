@@ -224,7 +224,9 @@ def _failures(report: Report) -> list[Text]:
     if len(lines) > SHOWN:
         shown.append(Text(f"and {len(lines) - SHOWN} more {_ALL}", "red"))
     shown += worst.lines(report)
-    shown += [Text(one_line(gate_line(gate)), "red") for gate in report.gates if not gate.passed]
+    # What fails a testcase was said there.
+    missed = [gate for gate in report.gates if not gate.passed and gate.testcase is None]
+    shown += [Text(one_line(gate_line(gate)), "red") for gate in missed]
     if report.passing:
         shown.append(Text(f"it would pass with: {one_line(shlex.join(report.passing), 400)}"))
     return shown
