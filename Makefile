@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 bin := .venv/bin
 setup := .venv/stamp
 overlay := .tools/samples
+linters := .tools/lint
+go_tools := .tools/go
 # More arguments for pytest or for make lock: make test ARGS='-k grammar', make lock ARGS=--upgrade
 ARGS ?=
 
@@ -31,11 +33,27 @@ test-container: $(setup) ## Build the container and test it (needs a Docker engi
 	@docker info >/dev/null 2>&1 || { echo 'no Docker engine answers: start one, then run again' >&2; exit 1; }
 	@$(bin)/pytest tests/container $(ARGS)
 
+.PHONY: test-workflow
+test-workflow: $(setup) $(go_tools)/stamp ## Test the action in a runner (needs a Docker engine, and Go)
+	@docker info >/dev/null 2>&1 || { echo 'no Docker engine answers: start one, then run again' >&2; exit 1; }
+	@$(bin)/pytest tests/workflow $(ARGS)
+
 .PHONY: lint
-lint: $(setup) ## Check format, style and types
+lint: $(setup) $(linters)/stamp ## Check format, style and types, the Dockerfile and .github/
 	@$(bin)/ruff format --check
 	@$(bin)/ruff check
 	@$(bin)/mypy
+	@$(linters)/bin/hadolint Dockerfile
+	@$(linters)/bin/shellcheck .ci/run requirements/venv.sh
+	@$(linters)/bin/zizmor --offline --quiet --persona pedantic .
+	@check=$(linters)/bin/check-jsonschema; \
+	$$check --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
+	$$check --quiet --builtin-schema vendor.github-actions action.yml; \
+	$$check --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
+.PHONY: lint-workflows
+lint-workflows: $(linters)/stamp $(go_tools)/stamp ## Check the workflows and their scripts (needs Go)
+	@PATH=$(CURDIR)/$(linters)/bin:$$PATH $(go_tools)/actionlint .github/workflows/*.yml tests/workflow/*.yml
 
 .PHONY: format
 format: $(setup) ## Format the code, and mend what ruff can mend
@@ -57,7 +75,8 @@ lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions
 	    --python-platform x86_64-manylinux_2_28 --override requirements/overrides.txt \
 	    --custom-compile-command 'make lock' "requirements/$$1.in" -o "requirements/$$1.txt" \
 	    "$${@:2}" $(ARGS); }; \
-	compile uv; compile run; compile dev; compile samples --no-emit-package numpy
+	compile uv; compile run; compile dev; compile lint; \
+	compile samples --no-emit-package numpy
 
 .PHONY: clean
 clean: ## Remove what the targets made, .venv and .tools included
@@ -72,4 +91,16 @@ $(overlay)/stamp: requirements/samples.txt $(setup)
 	@uv=$$(requirements/venv.sh uv); rm -rf $(overlay); \
 	"$$uv" pip install --quiet --python .venv --target $(overlay) --require-hashes --no-deps \
 	  -r requirements/samples.txt
+	@touch $@
+
+$(linters)/stamp: requirements/lint.txt $(setup)
+	@uv=$$(requirements/venv.sh uv); rm -rf $(linters); \
+	"$$uv" venv --quiet --no-project --python .venv/bin/python $(linters); \
+	"$$uv" pip sync --quiet --python $(linters) --require-hashes requirements/lint.txt
+	@touch $@
+
+# What go.sum does not have the hash of is not built.
+$(go_tools)/stamp: requirements/go.mod requirements/go.sum
+	@go version >/dev/null || { echo 'this needs Go: install it, then run again' >&2; exit 1; }
+	@cd requirements && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOBIN=$(CURDIR)/$(go_tools) go install tool
 	@touch $@

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "megdump_ci"
 SAMPLES = ROOT / "samples"
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("run", "dev", "samples", "uv")
+LOCKS = ("run", "dev", "lint", "samples", "uv")
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())
 
 _PIN = re.compile(r"([a-z0-9-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
@@ -64,8 +64,9 @@ def test_a_lock_has_all_that_is_asked_for(name: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    run, dev, samples = locked("run"), locked("dev"), locked("samples")
+    run, dev, lint, samples = map(locked, ("run", "dev", "lint", "samples"))
     assert run.items() <= dev.items()
+    assert all(lint[name] == dev[name] for name in lint.keys() & dev.keys())
     # The overlay of `make samples` comes first on the path: it must not hide what .venv has.
     assert not samples.keys() & dev.keys()
 
@@ -117,6 +118,23 @@ def test_the_make_targets_that_pages_name_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text(), re.MULTILINE))
     assert named <= targets
+
+
+def test_each_go_module_is_locked() -> None:
+    asked = re.findall(r"^\t(\S+) (v\S+)", (REQUIREMENTS / "go.mod").read_text(), re.MULTILINE)
+    lines = (REQUIREMENTS / "go.sum").read_text().splitlines()
+    hashed = {(module, version) for module, version, _ in map(str.split, lines)}
+    assert {"github.com/nektos/act", "github.com/rhysd/actionlint"} <= {name for name, _ in asked}
+    assert set(asked) <= hashed
+
+
+def test_workflows_take_other_actions_by_commit_and_in_one_version() -> None:
+    paths = [path for path in project_files() if ".github/" in str(path) and path.suffix == ".yml"]
+    uses = {use for path in paths for use in re.findall(r"uses: ([^.].*)", path.read_text())}
+    pins = [re.fullmatch(r"([\w./-]+)@[0-9a-f]{40} # v\d+\.\d+\.\d+", use) for use in uses]
+    assert pins
+    assert None not in pins, uses
+    assert len({pin[1] for pin in pins if pin}) == len(pins)
 
 
 @pytest.mark.parametrize("path", [".ci/run", "requirements/venv.sh"])
