@@ -24,6 +24,9 @@ MODEL_FORMATS = ("fbs", "fbs_v2")
 LAYOUTS = ("hwcd4", "nchw4", "nchw88", "nchw44", "nchw44_dot", "nchw32", "nchw64", "chwn4")
 """The tensor layouts a graph can be transformed to; at most one can be asked for."""
 
+CROSS_CHECKS = ("lite",)
+"""The other engines that the deploy graph can be run on."""
+
 SWITCHES = (
     "io16xc32",
     "ioc16",
@@ -300,7 +303,20 @@ class ModelOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(ModelOptions):
+class CrossCheckOptions:
+    """What the commands have in common that end with a packed file and its verdict."""
+
+    cross_check: str = option(
+        "run the graph without assertions on a second engine as well, on every testcase, and"
+        " compare: MegEngine Lite, the runtime that devices use",
+        "",
+        group="check",
+        choices=CROSS_CHECKS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(CrossCheckOptions, ModelOptions):
     """Options of ``megdump-ci pack``."""
 
     model: str = option(
@@ -348,7 +364,15 @@ class PackOptions(ModelOptions):
 
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
-        return [*_pack_problems(self), *_model_problems(self)]
+        found = [*_pack_problems(self), *_model_problems(self), *_cross_check_problems(self)]
+        if self.cross_check and self.no_assert:
+            found.append(
+                Problem(
+                    "cross-check compares with expected values, and no-assert packs none",
+                    "leave out one of the two",
+                )
+            )
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -453,7 +477,7 @@ class SweepOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(GateOptions):
+class VerifyOptions(CrossCheckOptions, GateOptions):
     """Options of ``megdump-ci verify``."""
 
     packed: str = option(
@@ -578,6 +602,13 @@ def _pack_problems(options: PackOptions | SweepOptions) -> list[Problem]:
     if options.model:
         return []
     return [Problem("model is empty", "name the dumped model (.mge) to pack, or FILE.py:NAME")]
+
+
+def _cross_check_problems(options: CrossCheckOptions) -> list[Problem]:
+    if not options.cross_check or options.cross_check in CROSS_CHECKS:
+        return []
+    hint = f"give one of {', '.join(CROSS_CHECKS)}"
+    return [Problem(f"cross-check is '{options.cross_check}'", hint)]
 
 
 def _export_problems(options: ExportOptions) -> list[Problem]:

@@ -89,6 +89,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         warnings=state.warnings,
         machine=machine(),
         engine=state.engine,
+        lite=state.lite,
         model=state.model,
         exported=state.exported,
         packed=state.packed,

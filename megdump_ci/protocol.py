@@ -120,6 +120,19 @@ class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     gates: Gates
 
 
+class LiteJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Run all testcases of a finished packed file on MegEngine Lite.
+
+    ``deploy`` is the deploy model; empty if it is to be made of the packed file. ``model`` is what
+    to compare with where the file has no expected values; empty if there is none.
+    """
+
+    packed: str
+    deploy: str
+    model: str
+    gates: Gates
+
+
 class TimeJob(msgspec.Struct, frozen=True, tag=True):
     """Time each of these packed files on its first testcase; one can be there again."""
 
@@ -216,6 +229,19 @@ class Checked(msgspec.Struct, frozen=True, tag=True):
     testcase: report.Testcase
 
 
+class LiteReady(msgspec.Struct, frozen=True, tag=True):
+    """MegEngine Lite is loaded."""
+
+    engine: report.Engine
+
+
+class LiteChecked(msgspec.Struct, frozen=True, tag=True):
+    """One testcase was run on MegEngine Lite; a comparison for each output of the packed file."""
+
+    index: int
+    outputs: list[report.Comparison]
+
+
 class Timed(msgspec.Struct, frozen=True, tag=True):
     """One more of the files was timed: the milliseconds that each run took."""
 
@@ -245,7 +271,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     peak_memory: int
 
 
-Job = PackJob | ExportJob | ExportCheckJob | StreamCheckJob | FileCheckJob | TimeJob
+Job = PackJob | ExportJob | ExportCheckJob | StreamCheckJob | FileCheckJob | LiteJob | TimeJob
 ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
 FromWorker = (
     Ready
@@ -258,6 +284,8 @@ FromWorker = (
     | AllWritten
     | LayoutRead
     | Checked
+    | LiteReady
+    | LiteChecked
     | Timed
     | FileDigested
     | Failed

@@ -274,8 +274,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output of one testcase.
 
     ``assertion`` is the verdict of the operator in the packed file, ``against_model`` the
-    comparison with the input model's result; ``None`` where the run has no such thing. The last
-    two are there if the model was exported from Python code in this run.
+    comparison with the input model's result; ``None`` where the run has no such thing. Those with
+    ``python`` are there if the model was exported from Python code in this run.
     """
 
     name: str
@@ -297,6 +297,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """What the code itself computed, run eagerly, against the model as it was dumped."""
     against_python: Comparison | None = None
     """The same against the written file."""
+    against_lite: Comparison | None = None
+    """The expected values against what MegEngine Lite computed, with ``--cross-check lite``."""
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -306,6 +308,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.model_against_python,
             self.against_model,
             self.against_python,
+            self.against_lite,
         )
         return [comparison for comparison in found if comparison is not None]
 
@@ -372,6 +375,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
     machine: Machine
     engine: Engine | None = None
+    lite: Engine | None = None
+    """MegEngine Lite, where the deploy graph was run on it as well."""
     model: Graph | None = None
     exported: Graph | None = None
     """What ``export`` wrote; ``model`` is then the same before it was optimised."""

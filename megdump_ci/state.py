@@ -18,6 +18,7 @@ class State:
     """What is known of a run so far."""
 
     engine: report.Engine | None = None
+    lite: report.Engine | None = None
     model: report.Graph | None = None
     exported: report.Graph | None = None
     packed: report.Graph | None = None

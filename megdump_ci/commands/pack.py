@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from megdump_ci import output, packed, protocol, report, target
-from megdump_ci.commands import fallback
+from megdump_ci.commands import crosscheck, fallback
 from megdump_ci.commands.usercode import Exported, run_code
 from megdump_ci.errors import ExitStatus, Problem, check_all
 from megdump_ci.options import PackOptions
@@ -64,7 +64,24 @@ def execute(options: PackOptions, state: State, session: Session) -> None:
                 options, target.parse(options.model), specs, state=state, session=session
             )
         written = _attempted(options, specs, state, session, files, exported=exported)
+        if options.cross_check:
+            job = protocol.LiteJob(
+                packed=str(files["packed"].temporary),
+                deploy=_deploy_path(options, session, files),
+                model="",
+                gates=options.gates,
+            )
+            crosscheck.run(job, state, session)
         _place(options, state, files, written)
+
+
+def _deploy_path(
+    options: PackOptions, session: Session, files: dict[str, output.StagedFile]
+) -> str:
+    """Where the deploy model is written; empty if nobody wants it."""
+    if "deploy" in files:
+        return str(files["deploy"].temporary)
+    return str(session.scratch / "deploy.mge") if options.cross_check else ""
 
 
 def _attempted(
@@ -222,9 +239,12 @@ class Packing:
             state.engine = event.engine
         elif isinstance(event, protocol.ModelLoaded):
             state.model = event.model
+            if self._options.cross_check:
+                crosscheck.check_dtypes(event.model)
         elif isinstance(event, protocol.GraphWritten):
             self._written = event
-            state.packed, state.deploy = event.packed, event.deploy
+            state.packed = event.packed
+            state.deploy = event.deploy if "deploy" in self._files else None
             state.change = event.change
             state.warnings += [text for text in event.warnings if text not in state.warnings]
             self._forward(event)
@@ -275,7 +295,6 @@ class Packing:
     def _pack_job(self) -> protocol.PackJob:
         options = self._options
         exported = self._exported
-        deploy = self._files.get("deploy")
         return protocol.PackJob(
             model=exported.path if exported else options.model,
             shown=options.model,
@@ -286,7 +305,7 @@ class Packing:
             input_transform=options.input_transform,
             seed=options.seed,
             packed=str(self._files["packed"].temporary),
-            deploy=str(deploy.temporary) if deploy else "",
+            deploy=_deploy_path(options, self._session, self._files),
             format=options.format,
             optimize=options.optimize_for_inference,
             optimizations=list(options.optimizations),
@@ -299,10 +318,9 @@ class Packing:
         )
 
     def _check_job(self) -> protocol.StreamCheckJob:
-        deploy = self._files.get("deploy")
         return protocol.StreamCheckJob(
             packed=str(self._files["packed"].temporary),
-            deploy=str(deploy.temporary) if deploy else "",
+            deploy=_deploy_path(self._options, self._session, self._files),
             no_assert=self._options.no_assert,
             gates=self._options.gates,
         )

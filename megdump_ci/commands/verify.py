@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from megdump_ci import packed, protocol, report
-from megdump_ci.commands import fallback
+from megdump_ci.commands import crosscheck, fallback
 from megdump_ci.errors import EngineError, check_all
 from megdump_ci.options import VerifyOptions
 from megdump_ci.session import Session
@@ -29,6 +29,11 @@ def execute(options: VerifyOptions, state: State, session: Session) -> None:
             "verify the file on the device that it is for, or pack it without the layout or pass"
             " that does not run here",
         )
+    if options.cross_check:
+        job = protocol.LiteJob(
+            packed=options.packed, deploy="", model=options.model, gates=options.gates
+        )
+        crosscheck.run(job, state, session)
 
 
 def _attempt(
@@ -46,6 +51,8 @@ def _attempt(
                 state.engine = event.engine
             elif isinstance(event, protocol.LayoutRead):
                 state.packed, state.model, count = event.packed, event.model, event.count
+                if options.cross_check:
+                    crosscheck.check_dtypes(event.packed)
             elif isinstance(event, protocol.Checked):
                 state.testcases.append(event.testcase)
                 session.observer.advanced(len(state.testcases), count)

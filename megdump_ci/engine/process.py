@@ -23,6 +23,7 @@ from megdump_ci.protocol import (
     Finished,
     FromWorker,
     Job,
+    LiteJob,
     PackJob,
     Ready,
     StreamCheckJob,
@@ -87,6 +88,10 @@ def _work(channel: _Channel) -> None:
         timing.measure(job, channel.emit)
     elif isinstance(job, FileCheckJob):
         checking.check_file(job, channel.emit)
+    elif isinstance(job, LiteJob):
+        from megdump_ci.engine import lite
+
+        lite.check(job, channel.emit)
 
 
 def _failed(error: MegdumpError) -> Failed:

@@ -189,6 +189,8 @@ def _columns(report: Report) -> dict[str, _Error]:
         columns["eager\u2192written"] = lambda output: _error(output.against_python)
     if report.exported is not None:
         del columns["assertion"]
+    if report.lite is not None:
+        columns["lite"] = lambda output: _error(output.against_lite)
     return columns
 
 
