@@ -105,7 +105,8 @@ class Difference:
     percentiles: tuple[float, float, float]
     """The 50th, 90th and 99th of the absolute errors."""
     max_rel_error: float
-    """``max(|e-g| / max(|e|, floor))``, with the floor ``RELATIVE_FLOOR * max(|e|)``."""
+    """``max(|e-g| / max(|e|, floor))``, with the floor ``RELATIVE_FLOOR * max(|e|)``; infinite if
+    that is zero."""
     cosine: float
     """Of the angle between the arrays as vectors; 1 if both are zero, 0 if one is."""
     sqnr: float
@@ -292,6 +293,8 @@ class _Sums:
         if self.noise == 0:
             return 0.0
         floor = np.float32(RELATIVE_FLOOR * self.largest)
+        if not floor:
+            return math.inf
         found = 0.0
         for start in range(0, self.left.size, _BLOCK):
             e, g = self.block(start)
