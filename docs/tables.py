@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from megdump_ci import report
 from megdump_ci.action.manifest import OUTPUTS, action_yml, text_of
+from megdump_ci.action.options import GROUPS as JOB_GROUPS
+from megdump_ci.action.options import ActionOptions
 from megdump_ci.options import GROUPS, OptionSpec, PackOptions, specs
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +22,11 @@ ROOT = Path(__file__).parent.parent
 
 def made() -> dict[str, str]:
     """The files with made parts, by path from the root, as they should be."""
-    tables = {"options": _options(), "outputs": _outputs()}
+    tables = {
+        "options": _tables(GROUPS, PackOptions),
+        "inputs": _tables(JOB_GROUPS, ActionOptions),
+        "outputs": _outputs(),
+    }
     schema = json.dumps(report.json_schema(), indent=2)
     return {
         "action.yml": action_yml(),
@@ -36,10 +43,10 @@ def filled(page: str, tables: dict[str, str]) -> str:
     return page
 
 
-def _options() -> str:
+def _tables(groups: dict[str, str], options: type[Any]) -> str:
     parts = []
-    for group, title in GROUPS.items():
-        rows = [_row(spec) for spec in specs(PackOptions) if spec.group == group]
+    for group, title in groups.items():
+        rows = [_row(spec) for spec in specs(options) if spec.group == group]
         parts.append(f"**{title.capitalize()}**\n\n| option | default | |\n| --- | --- | --- |\n")
         parts.append("".join(rows) + "\n")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The inputs of the action: the environment to :class:`~megdump_ci.options.PackOptions`.
+"""The inputs of the action: the environment to the options of ``pack`` and those of a job.
 
 The runner gives the input ``max-err`` as ``INPUT_MAX-ERR``; some that stand in for it write an
 underscore for the dash. An empty value means the default.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from megdump_ci.action.options import ActionOptions
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.gates import Limits
 from megdump_ci.options import OptionSpec, PackOptions, limits_of, specs
@@ -33,9 +35,20 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _STAND_INS: dict[str, Any] = {"optimize_for_inference": True}
 
 
+_Kind = TypeVar("_Kind", PackOptions, ActionOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the inputs ask for: of the command, and of the job."""
+
+    pack: PackOptions
+    action: ActionOptions
+
+
 def action_specs() -> list[OptionSpec]:
     """The options that are inputs of the action, in their order."""
-    return specs(PackOptions)
+    return [*specs(PackOptions), *specs(ActionOptions)]
 
 
 def default_of(spec: OptionSpec) -> Any:
@@ -45,20 +58,28 @@ def default_of(spec: OptionSpec) -> Any:
     return DEFAULTS.get(spec.field, spec.default)
 
 
-def read(environ: Mapping[str, str]) -> PackOptions:
+def read(environ: Mapping[str, str]) -> Inputs:
     """Read the inputs; :class:`InputError` with everything that is wrong with them."""
-    values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for spec in action_specs():
+    found = Inputs(
+        pack=_read(environ, PackOptions, problems), action=_read(environ, ActionOptions, problems)
+    )
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _read(environ: Mapping[str, str], kind: type[_Kind], problems: list[Problem]) -> _Kind:
+    """The inputs that are options of one kind; what is wrong is added to ``problems``."""
+    values: dict[str, Any] = {}
+    for spec in specs(kind):
         try:
             values[spec.field] = _value(spec, _text(environ, spec))
         except InputError as error:
             problems += error.problems
             values[spec.field] = _STAND_INS.get(spec.field, default_of(spec))
-    options = PackOptions(**values)
+    options = kind(**values)
     problems += options.problems()
-    if problems:
-        raise InputError(problems)
     return options
 
 

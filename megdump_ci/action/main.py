@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from megdump_ci import __version__
 from megdump_ci.action import files, inputs, paths
 from megdump_ci.action.commands import ANNOTATION_LIMIT, Log
+from megdump_ci.action.options import ActionOptions
 from megdump_ci.action.ownership import Handover
 from megdump_ci.errors import ExitStatus, Interrupted, MegdumpError, Problem
 from megdump_ci.options import PackOptions
 
 if TYPE_CHECKING:
+    from megdump_ci.action.bundle import Entry
     from megdump_ci.report import Report, Verdict
 
 _WIDTH = 120
@@ -39,6 +41,9 @@ class Outcome:
     problems: Sequence[Problem] = ()
     options: PackOptions | None = None
     result: Report | None = None
+    job: ActionOptions | None = None
+    written: Sequence[Entry] = ()
+    """What goes into an artifact."""
 
 
 def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
@@ -55,19 +60,23 @@ def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
     with _on_stop(signal.SIG_IGN):
         _annotate(outcome, root, log)
         _write_summary(outcome, environ, log)
-        return _write_outputs(outcome, environ, root, log)
+        status = _write_outputs(outcome, environ, root, log)
+    # This takes as long as it takes, and whatever becomes of it, the verdict is told by now.
+    with _on_stop(_stop):
+        return _upload(outcome, status, environ, root, log)
 
 
 def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
     try:
-        options = paths.localised(inputs.read(environ), environ)
+        given = inputs.read(environ)
+        options = paths.localised(given.pack, environ)
         handover = Handover(
             root,
             (options.output, options.deploy_output),
             (options.report,) if options.report else (),
         )
         try:
-            return _run(options, log)
+            return _run(options, given.action, root, log)
         finally:
             for text in handover.give():
                 log.warning(f"cannot give a file to the owner of the workspace: {text}")
@@ -80,13 +89,15 @@ def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
         return _fault(error)
 
 
-def _run(options: PackOptions, log: Log) -> Outcome:
+def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outcome:
     # Not before the inputs are right: these take longer to load than the answer to a wrong one.
     from rich.console import Console
 
+    from megdump_ci.action import bundle
     from megdump_ci.pipeline import run
     from megdump_ci.present.console import show
 
+    before = bundle.marks(options.report)
     with log.group(f"Pack and verify {options.model}"), log.untrusted() as stream:
         result = run(options, _Progress(stream))
     with log.untrusted() as stream:
@@ -101,6 +112,8 @@ def _run(options: PackOptions, log: Log) -> Outcome:
         problems=result.problems,
         options=options,
         result=result,
+        job=job,
+        written=bundle.entries(result, options.report, before, root),
     )
 
 
@@ -194,6 +207,13 @@ def _write_summary(outcome: Outcome, environ: Mapping[str, str], log: Log) -> No
         outcome.result,
         files.summary_room(path),
     )
+    _append_summary(text, environ, log)
+
+
+def _append_summary(text: str, environ: Mapping[str, str], log: Log) -> None:
+    path = environ.get("GITHUB_STEP_SUMMARY", "")
+    if len(text.encode()) > files.summary_room(path):
+        return
     try:
         files.append_summary(path, text)
     except OSError as error:
@@ -201,12 +221,22 @@ def _write_summary(outcome: Outcome, environ: Mapping[str, str], log: Log) -> No
 
 
 def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> int:
+    return _append_outputs(_outputs(outcome, root), outcome.exit_status, environ, log)
+
+
+def _append_outputs(
+    values: dict[str, str], status: int, environ: Mapping[str, str], log: Log
+) -> int:
+    """The exit status, which is ``status`` unless the outputs cannot be written."""
     try:
-        files.append_outputs(environ.get("GITHUB_OUTPUT", ""), _outputs(outcome, root))
+        files.append_outputs(environ.get("GITHUB_OUTPUT", ""), values)
     except OSError as error:
-        log.error(f"cannot write the outputs, so the next steps do not know the verdict: {error}")
-        return outcome.exit_status or ExitStatus.INPUT
-    return outcome.exit_status
+        log.error(
+            f"cannot write the outputs {', '.join(values)}, so the next steps do not know them:"
+            f" {error}"
+        )
+        return status or ExitStatus.INPUT
+    return status
 
 
 def _outputs(outcome: Outcome, root: Path) -> dict[str, str]:
@@ -240,6 +270,37 @@ def _report(outcome: Outcome, root: Path) -> str:
     except OSError:
         return ""
     return paths.shown(path, root) if written == to_json(outcome.result) else ""
+
+
+def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Path, log: Log) -> int:
+    """Upload what the run wrote, if that is asked for; the exit status.
+
+    Where an artifact was asked for by ``true``, there is no success without it.
+    """
+    from megdump_ci.action import upload
+
+    job, options = outcome.job, outcome.options
+    if job is None or options is None or not upload.due(job, outcome.exit_status):
+        return status
+    name = upload.name_of(job, options.model, root)
+    try:
+        artifact = upload.upload(outcome.written, name, job.artifact_retention_days, environ, log)
+    except MegdumpError as error:
+        failed = _stopped(error)
+    except Exception as error:
+        with log.untrusted() as stream:
+            stream.write(traceback.format_exc())
+        failed = _fault(error)
+    else:
+        _append_summary(upload.summary(artifact, environ), environ, log)
+        return _append_outputs(upload.outputs(artifact), status, environ, log)
+    problem = failed.problems[0]
+    _append_summary(upload.failure(problem), environ, log)
+    if job.upload != "true":
+        log.warning(f"no artifact: {problem.message}\n{problem.hint}")
+        return status
+    log.error(f"no artifact: {problem.message}\n{problem.hint}")
+    return status or failed.exit_status
 
 
 @contextlib.contextmanager

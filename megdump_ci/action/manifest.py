@@ -22,6 +22,8 @@ OUTPUTS = {
     "strip-info": "paths of the written strip info files, one a line",
     "report": "path of report.json; empty if none was written",
     "max-error": "the largest AssertEqual error of all testcases and outputs",
+    "artifact-id": "id of the artifact; empty if none was uploaded",
+    "artifact-digest": "sha256:... of the artifact's zip archive; empty if none was uploaded",
 }
 
 _HEAD = """\
@@ -95,7 +97,7 @@ def image_of(text: str) -> str:
     """
     if text != "Dockerfile" and not _PULLED.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"'{text}' is no image by digest: give docker://REGISTRY/NAME@sha256:DIGEST, in lower case"
+            f"'{text}' names no image by digest: docker://REGISTRY/NAME@sha256:DIGEST in lower case"
         )
     return text
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megdump_ci.action import inputs
+from megdump_ci.action.options import ActionOptions
 from megdump_ci.errors import InputError
 from megdump_ci.gates import Limits
 from megdump_ci.options import PackOptions
@@ -23,7 +24,7 @@ def _problems(environ: dict[str, str]) -> list[str]:
 
 
 def test_the_least_gives_the_defaults_of_the_action() -> None:
-    options = inputs.read(_LEAST)
+    given = inputs.read(_LEAST)
     expected = PackOptions(
         model="model.mge",
         data=("#rand(0,1)",),
@@ -31,7 +32,7 @@ def test_the_least_gives_the_defaults_of_the_action() -> None:
         output_strip_info=True,
         report="megdump-ci-report",
     )
-    assert options == expected
+    assert given == inputs.Inputs(pack=expected, action=ActionOptions())
 
 
 @pytest.mark.parametrize("spec", inputs.action_specs(), ids=lambda spec: spec.name)
@@ -47,8 +48,9 @@ def test_every_input_arrives_under_both_its_names(spec: Any) -> None:
         text = value = spec.choices[0]
     extra = {"INPUT_OPTIMIZE-FOR-INFERENCE": "true"} if spec.name.startswith("enable") else {}
     for name in (spec.name.upper(), spec.name.upper().replace("-", "_")):
-        options = inputs.read({**_LEAST, **extra, f"INPUT_{name}": f"\t{text} \n"})
-        assert getattr(options, spec.field) == ((value,) if spec.many and text == value else value)
+        given = inputs.read({**_LEAST, **extra, f"INPUT_{name}": f"\t{text} \n"})
+        options = {**vars(given.pack), **vars(given.action)}
+        assert options[spec.field] == ((value,) if spec.many and text == value else value)
 
 
 @pytest.mark.parametrize("spec", inputs.action_specs(), ids=lambda spec: spec.name)
@@ -64,17 +66,17 @@ def test_a_boolean_is_one_of_six_words(text: str) -> None:
     environ = {**_LEAST, "INPUT_RESIZE-INPUT": text}
     word = text.strip()
     if word in _BOOLEANS:
-        assert inputs.read(environ).resize_input is (word.lower() == "true")
+        assert inputs.read(environ).pack.resize_input is (word.lower() == "true")
     elif word:
         assert f"resize-input is '{word}'" in _problems(environ)[0]
     else:
-        assert inputs.read(environ).resize_input is False
+        assert inputs.read(environ).pack.resize_input is False
 
 
 @given(number=st.integers(min_value=0) | st.floats(min_value=1e-9, allow_infinity=False))
 def test_numbers_arrive(number: float) -> None:
     name = "seed" if isinstance(number, int) else "timeout"
-    options = inputs.read({**_LEAST, f"INPUT_{name.upper()}": repr(number)})
+    options = inputs.read({**_LEAST, f"INPUT_{name.upper()}": repr(number)}).pack
     assert getattr(options, name) == number
 
 
@@ -92,7 +94,7 @@ def test_what_is_no_number_is_refused_with_its_name_and_value(text: str) -> None
 
 def test_data_is_one_testcase_a_line() -> None:
     data = " a.png \r\n\n\tx:b.npy;y:#rand(0,1) \n"
-    options = inputs.read({**_LEAST, "INPUT_DATA": data})
+    options = inputs.read({**_LEAST, "INPUT_DATA": data}).pack
     assert options.data == ("a.png", "x:b.npy;y:#rand(0,1)")
 
 
@@ -106,6 +108,23 @@ def test_all_that_is_wrong_is_reported_together() -> None:
         assert any(name in message for message in found), name
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("upload", "True"),
+        ("upload", "always"),
+        ("artifact-name", "a/b"),
+        ("artifact-name", "a\nb"),
+        ("artifact-name", ".."),
+        ("artifact-retention-days", "-1"),
+        ("artifact-retention-days", "1.5"),
+    ],
+)
+def test_what_no_artifact_can_be_is_refused_before_anything_runs(name: str, value: str) -> None:
+    (message,) = _problems({**_LEAST, f"INPUT_{name.upper()}": value})
+    assert f"{name} is '{value}'" in message or f"{name} is {value}" in message
+
+
 def test_a_wrong_boolean_is_not_answered_with_its_consequences() -> None:
     environ = {"INPUT_OPTIMIZE-FOR-INFERENCE": "yes", "INPUT_ENABLE-NCHW44": "true"}
     assert len(_problems({**_LEAST, **environ})) == 1
@@ -115,7 +134,7 @@ def test_two_values_of_one_input_are_refused() -> None:
     environ = {"INPUT_NO-ASSERT": "true", "INPUT_NO_ASSERT": "false"}
     assert "given twice" in _problems({**_LEAST, **environ})[0]
     environ = {"INPUT_NO-ASSERT": "", "INPUT_NO_ASSERT": "true"}
-    assert inputs.read({**_LEAST, **environ}).no_assert
+    assert inputs.read({**_LEAST, **environ}).pack.no_assert
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

@@ -216,7 +216,7 @@ def test_nothing_that_a_model_says_is_obeyed(run: Run) -> None:
     )
     for command in result.commands:
         assert not command.message.startswith("evil")
-    assert len(result.commands) == 5
+    assert len(result.commands) == 6
     assert result.outputs["output"] == ""
     assert "<b>" not in result.summary
 
