@@ -237,6 +237,17 @@ def dtypes() -> None:
         FORMATS,
     )
     ends = {"float32": (-1.5, 80), "float16": (-60000, 0.25), "bool": (0, 1)}
+    # All that MegEngine Lite takes, in and out.
+    plain = [name for name in PLAIN_DTYPES if name != "bool"]
+    model(
+        "lite",
+        [(f"in_{name}", name, (2, 4)) for name in plain],
+        lambda *made, graph: [
+            *(convert(elemwise("ADD", convert(x, "float32"), made[0]), x.dtype) for x in made),
+        ],
+        [f"out_{name}" for name in plain],
+        FORMATS,
+    )
     for name in inputs:
         stored = np.dtype(QUANTISED[name][1] if name in QUANTISED else name)
         info = np.iinfo(stored) if stored.kind in "iu" else None
@@ -334,6 +345,29 @@ def weights() -> None:
         )
 
 
+def faint() -> None:
+    """Outputs far below 1, of a ramp of weights; and the same with the ramp turned around."""
+    ramp = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3) * np.float32(2e-5)
+    for name, weight in (("faint1", ramp), ("faint2", -ramp)):
+        model(
+            name,
+            [("x", "float32", (2, 3))],
+            lambda x, graph, w=weight: [elemwise("MUL", x, graph.make_const(w)._node)],
+            ["score"],
+        )
+
+
+def unmoved() -> None:
+    """An output that its input does not reach, and one that is the same everywhere."""
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    def build(x: Var, graph: Any) -> list[Var]:
+        nothing = elemwise("MIN", elemwise("ABS", x), graph.make_const(np.float32([0]))._node)
+        return [elemwise("ADD", nothing, graph.make_const(values)._node), nothing, op_exp(x)]
+
+    model("unmoved", [("x", "float32", (2, 3))], build, ["fixed", "nothing", "moved"])
+
+
 def randomness() -> None:
     """An output that is another one in each run."""
     traced(
@@ -372,6 +406,8 @@ def main() -> None:
         no_inputs,
         large,
         weights,
+        faint,
+        unmoved,
         randomness,
         own_testcases,
     ):
