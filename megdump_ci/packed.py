@@ -19,6 +19,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from megdump_ci import lfs
 from megdump_ci.errors import InputError
 
 MAGIC = b"mgbtest0"
@@ -122,6 +123,8 @@ def model_format(file: BinaryIO, path: str) -> str:
     file.seek(0)
     head = file.read(24)
     found = graph_format(head)
+    if head.startswith(lfs.MAGIC):
+        raise FormatError(f"{path} {lfs.WHAT}", lfs.HINT)
     if not found:
         raise FormatError(
             f"{path} is not a MegEngine model: it begins with {head[:12]!r}",
@@ -144,6 +147,9 @@ def read_layout(file: BinaryIO, path: str) -> Layout:
     """
     size = os.fstat(file.fileno()).st_size
     if not is_packed(file):
+        file.seek(0)
+        if file.read(len(lfs.MAGIC)) == lfs.MAGIC:
+            raise FormatError(f"{path} {lfs.WHAT}", lfs.HINT)
         raise FormatError(
             f"{path} is not a packed model: it does not begin with {MAGIC.decode()}",
             f"pack it first: megdump-ci pack {path} -d DATA -o OUT",

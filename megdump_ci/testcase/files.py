@@ -6,6 +6,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from megdump_ci import lfs
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.faults import shown
 
@@ -20,7 +21,6 @@ _OTHERS = {
     b"\x80\x04": "is a Python pickle, which is never loaded",
     b"\x80\x05": "is a Python pickle, which is never loaded",
     b"mgbtest0": "is a packed MegEngine model, not data",
-    b"version https://git-lfs": "is a Git LFS pointer and not the file itself",
 }
 
 
@@ -100,6 +100,8 @@ def _check(file: BinaryIO) -> None:
         raise InputError("the file is empty", ACCEPTED)
     head = file.read(32)
     file.seek(0)
+    if head.startswith(lfs.MAGIC):
+        raise InputError(f"the file {lfs.WHAT}", lfs.HINT)
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             raise InputError(f"the file {what}", ACCEPTED)

@@ -110,7 +110,7 @@ def test_another_format_among_the_testcases_is_named(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (packed.header(0), "already packed"),
-        (b"version https://git-lfs", "not a MegEngine model"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
         (fbs_v2(b"abcd") + b"x", "1 bytes behind the end"),
         (fbs_v2(b"abcdefgh")[:-3], "cut short"),
     ],
@@ -119,3 +119,10 @@ def test_what_is_no_bare_model_is_named(tmp_path: Path, content: bytes, says: st
     path = write(tmp_path, content)
     with path.open("rb") as file, pytest.raises(packed.FormatError, match=says):
         packed.model_format(file, str(path))
+
+
+def test_a_pointer_in_place_of_a_packed_file_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(packed.FormatError, match="Git LFS pointer") as caught:
+        packed.check_packed(str(path))
+    assert "git lfs pull" in caught.value.problems[0].hint
