@@ -20,7 +20,14 @@ from typing import NoReturn
 from urllib.parse import parse_qs, quote, urlsplit
 
 from megdump_ci.action.commands import Log
-from megdump_ci.action.transport import ATTEMPTS, PASSING, Answer, Transport, Unreachable
+from megdump_ci.action.transport import (
+    ATTEMPTS,
+    PASSING,
+    Answer,
+    Transport,
+    Unreachable,
+    is_address,
+)
 from megdump_ci.errors import ExitStatus, MegdumpError
 from megdump_ci.present.text import one_line
 
@@ -62,9 +69,7 @@ class ArtifactService:
     address that the service signs.
     """
 
-    def __init__(
-        self, environ: Mapping[str, str], log: Log, transport: Transport | None = None
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], log: Log) -> None:
         names = ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL")
         missing = [name for name in names if not environ.get(name)]
         if missing:
@@ -76,7 +81,7 @@ class ArtifactService:
         self._run, self._job = _scope(self._token)
         self._origin = _origin(address)
         self._log = log
-        self._transport = transport or Transport(environ, log.line)
+        self._transport = Transport(environ, log.line)
 
     def upload(self, name: str, chunks: Iterable[bytes], *, expires: str = "") -> Artifact:
         """Make the artifact ``name`` of a zip archive that comes in ``chunks``.
@@ -102,7 +107,7 @@ class ArtifactService:
         answered = self._call("CreateArtifact", fields)
         address = _field(answered, "signed_upload_url", "signedUploadUrl")
         self._mask(address)
-        if not _is_address(address):
+        if not is_address(address):
             _unclear("CreateArtifact", "no signed_upload_url")
         return address
 
@@ -223,18 +228,13 @@ def _scope(token: str) -> tuple[str, str]:
 
 
 def _origin(address: str) -> str:
-    parts = urlsplit(address)
-    if not _is_address(address):
+    if not is_address(address):
         raise ArtifactError(
             f"ACTIONS_RESULTS_URL is '{one_line(address)}', which is no http address",
             "the runner sets it: see how it was set up",
         )
+    parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_address(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _field(fields: Mapping[str, object], *names: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader
-from urllib3.util import Retry, Timeout, make_headers
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError
+from urllib3.util import Retry, Timeout, make_headers, parse_url
 
 from megdump_ci import __version__
 
@@ -28,7 +29,7 @@ _TIMEOUT = Timeout(connect=30, read=120)
 """Seconds for a connection and for each piece that is sent, and for each part of the answer."""
 _PIECE = 1 << 16
 _LONGEST_ANSWER = 1 << 16
-_LOOPBACK = ("127.", "::1", "localhost")
+_LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]+){3}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +63,14 @@ class Transport:
     to this machine never goes through a proxy.
     """
 
-    def __init__(
-        self, environ: Mapping[str, str], say: Callable[[str], None], backoff: float = _BACKOFF
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
         self._environ = environ
         self._say = say
         self._retry = Retry(
             total=ATTEMPTS - 1,
             allowed_methods=None,
-            backoff_factor=backoff,
-            backoff_jitter=_JITTER if backoff else 0.0,
+            backoff_factor=_BACKOFF,
+            backoff_jitter=_JITTER,
             retry_after_max=_LONGEST_BREAK,
         )
         self._pools: dict[str, urllib3.PoolManager] = {}
@@ -134,10 +133,19 @@ class Transport:
         return self._pools[proxy]
 
 
+def is_address(text: str) -> bool:
+    """Whether a request can be sent to ``text``."""
+    try:
+        parts = parse_url(text)
+    except LocationParseError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host)
+
+
 def proxy_for(environ: Mapping[str, str], url: str) -> str:
     """The address of the proxy that requests for ``url`` go through; empty for none."""
     parts = urlsplit(url)
-    if (parts.hostname or "").startswith(_LOOPBACK):
+    if _LOOPBACK.fullmatch(parts.hostname or ""):
         return ""
     proxy = _variable(environ, f"{parts.scheme}_proxy")
     excepted = _variable(environ, "no_proxy").lower().split(",")
@@ -190,7 +198,7 @@ def _sleep(retry: Retry, response: urllib3.BaseHTTPResponse | None) -> None:
 
 def cause(error: HTTPError) -> str:
     """What went wrong, without the parts that only a programmer reads."""
-    inner = error.args[-1] if error.args else error
-    if isinstance(inner, OSError):
-        return inner.strerror or str(inner)
+    for inner in (*error.args, error.__cause__):
+        if isinstance(inner, OSError):
+            return inner.strerror or str(inner)
     return str(error)

@@ -64,6 +64,8 @@ class Service:
         """The names of all requests, in their order."""
         self.created: dict[str, dict[str, Any]] = {}
         self.finished: dict[str, bytes] = {}
+        self.passwords: list[str] = []
+        """What proxies are told, in the order of the requests that went through this as one."""
         self.longest_block = 0
         self._camel_case = camel_case
         self._discard = discard
@@ -171,6 +173,7 @@ class Service:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one packet: the client waits for the rest of it otherwise
     service: Service
 
     def do_POST(self) -> None:
@@ -189,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self, name: str, answer: Any) -> None:
         service = self.service
         service.seen.append(name)
+        if password := self.headers["Proxy-Authorization"]:
+            service.passwords.append(base64.b64decode(password.partition(" ")[2]).decode())
         faults = service.faults[name]
         fault = faults.pop(0) if faults else None
         service.check("Transfer-Encoding" not in self.headers, "a body of unknown length")
@@ -223,6 +228,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+    def handle_one_request(self) -> None:
+        # A client may cut a connection too.
+        with contextlib.suppress(ConnectionError):
+            super().handle_one_request()
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):
