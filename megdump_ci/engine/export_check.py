@@ -60,8 +60,8 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
                 )
             )
         )
-    digest = f"sha256:{hashlib.sha256(exported.content).hexdigest()}"
-    emit(FileDigested(len(exported.content), digest))
+    whole = f"sha256:{hashlib.sha256(exported.content).hexdigest()}"
+    emit(FileDigested(len(exported.content), whole))
 
 
 def _facts(model: Model, path: str) -> report.Graph:
