@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,21 +32,24 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def workflow_steps() -> list[dict[str, dict[str, object]]]:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def workflow_steps(page: Path) -> list[dict[str, Any]]:
+    """The steps of all workflows of a page, whole or in part."""
     steps = []
-    for block in blocks:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
         found = yaml.safe_load(block)
         jobs = found["jobs"].values() if isinstance(found, dict) else [{"steps": found}]
         steps += [step for job in jobs for step in job["steps"]]
     return steps
 
 
-def test_the_workflows_give_inputs_that_the_action_has() -> None:
+WORKFLOW_PAGES = [page for page in PAGES if "```yaml" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", WORKFLOW_PAGES, ids=lambda page: page.name)
+def test_the_workflows_give_inputs_that_the_action_has(page: Path) -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text())
-    ours = [step for step in workflow_steps() if step["uses"].startswith("megdump-ci/")]  # type: ignore[attr-defined]
-    assert ours
-    for step in ours:
+    steps = [step for step in workflow_steps(page) if "uses" in step]
+    for step in [step for step in steps if step["uses"].startswith("megdump-ci/")]:
         assert set(step["with"]) <= set(action["inputs"])
         required = {name for name, item in action["inputs"].items() if item["required"]}
         assert required <= set(step["with"])
