@@ -69,12 +69,16 @@ class Service:
         self.longest_block = 0
         self._camel_case = camel_case
         self._discard = discard
+        self._empty()
+        self.address = ""
+
+    def _empty(self) -> None:
+        """Begin a blob: artifacts come one after the other here."""
         self._blocks: dict[str, bytes] = {}
         self._arrived: list[str] = []
         self._blob: bytes | None = None
         self._digest = hashlib.sha256()
-        self._size = 0
-        self.address = ""
+        self.size = 0
 
     @property
     def environ(self) -> dict[str, str]:
@@ -115,6 +119,7 @@ class Service:
             text = "an artifact with this name already exists on the workflow run"
             return 409, {"code": "already_exists", "msg": f"Conflict: {text}"}
         self.created[name] = {"expires_at": expires}
+        self._empty()
         key = "signedUploadUrl" if self._camel_case else "signed_upload_url"
         return 200, {"ok": True, key: self.signed}
 
@@ -122,7 +127,7 @@ class Service:
         self.check(name in self.created, f"{name} was not created")
         self.check(self._blob is not None, "no list of blocks")
         digest = f"sha256:{self._digest.hexdigest()}"
-        self.check(fields.pop("size") == str(self._size), "size is not the archive's, as text")
+        self.check(fields.pop("size") == str(self.size), "size is not the archive's, as text")
         self.check(fields.pop("hash") == digest, "hash is not the archive's")
         self.check(not fields, f"unknown fields {fields}")
         self.finished[name] = self._blob or b""
@@ -151,7 +156,7 @@ class Service:
             self._arrived.append(block)
         if self._discard and block not in self._blocks:
             self._digest.update(body)
-            self._size += len(body)
+            self.size += len(body)
         self._blocks[block] = b"" if self._discard else body
 
     def _commit(self, body: bytes) -> None:
@@ -163,7 +168,7 @@ class Service:
         self.check(ids == self._arrived, "the list is not in the order in which blocks arrived")
         self._blob = b"".join(self._blocks[item or ""] for item in ids)
         if not self._discard:
-            self._digest, self._size = hashlib.sha256(self._blob), len(self._blob)
+            self._digest, self.size = hashlib.sha256(self._blob), len(self._blob)
 
     def check(self, right: bool, wrong: str) -> None:
         """Remember what is ``wrong`` unless it is ``right``."""
