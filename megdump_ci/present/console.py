@@ -129,6 +129,8 @@ def _files(report: Report) -> Table:
             table.add_row(label, Text(one_line(graph.path)), Text(_describe(graph), "dim"))
     for info in report.strip_info:
         table.add_row("strip info", Text(one_line(info.path)), Text(f"hash {info.hash}", "dim"))
+    if report.lite is not None:
+        table.add_row("lite", Text(one_line(f"{report.lite.name} {report.lite.version}")), "")
     return table
 
 

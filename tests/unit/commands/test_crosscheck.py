@@ -20,7 +20,6 @@ from tests.unit import reports
 JOB = protocol.LiteJob(
     packed="packed.mge", deploy="", model="", gates=Gates(maxerr=Limits(default=1e-4))
 )
-LITE = msgspec.structs.replace(reports.ENGINE, name="MegEngine Lite")
 SAME = Comparison(passed=True, error=0.0, metrics=reports.metrics(0.0))
 WRONG = Comparison(passed=False, reason="MegEngine Lite: wrong", error=0.25)
 
@@ -67,7 +66,7 @@ def state(kernels: Kernels | None = "fast", count: int = 2) -> State:
 
 
 def ran(found: State, *comparisons: Comparison, error: WorkerFailed | None = None) -> Played:
-    events: list[Event] = [protocol.LiteReady(LITE)]
+    events: list[Event] = [protocol.LiteReady(reports.LITE)]
     events += [protocol.LiteChecked(index, [item]) for index, item in enumerate(comparisons)]
     session = Played(events, error)
     crosscheck.run(JOB, found, cast(Session, session))
@@ -85,7 +84,7 @@ def test_it_runs_with_the_kernels_that_ran_the_packed_graph(kernels: Kernels) ->
     session = ran(found, SAME, SAME)
     assert session.started == [kernels]
     assert session.sent == [JOB]
-    assert found.lite == LITE
+    assert found.lite == reports.LITE
     assert found.exit_status == ExitStatus.PASSED
     assert [case.outputs[0].against_lite for case in found.testcases] == [SAME, SAME]
     assert found.phases == session.phases()
@@ -117,7 +116,7 @@ def test_testcases_that_were_not_run_are_no_pass(comparisons: list[Comparison]) 
 
 def test_an_output_that_was_not_compared_is_no_pass() -> None:
     found = state(count=1)
-    session = Played([protocol.LiteReady(LITE), protocol.LiteChecked(0, [])])
+    session = Played([protocol.LiteReady(reports.LITE), protocol.LiteChecked(0, [])])
     with pytest.raises(ValueError, match="zip"):
         crosscheck.run(JOB, found, cast(Session, session))
 

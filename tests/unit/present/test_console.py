@@ -47,6 +47,7 @@ PAGES = {
         ],
         testcases=[],
     ),
+    "lite": reports.report(lite=reports.LITE, testcases=[reports.on_lite(reports.case(0))]),
     "many": reports.report(testcases=[reports.case(i, i / 1e6) for i in range(30)]),
 }
 
