@@ -12,30 +12,16 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.image import ROOT, build, docker
+
 _IMAGE = "megdump-ci:test"
 _OWNER = 1001
-# What a build needs from this machine to reach a package registry, if it is set here.
-_FORWARDED = ("PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
-
-def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run docker; with ``check``, its error output is the message of the failure."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, f"docker {arguments[0]}: {done.stderr}"
-    return done
 
 
 @pytest.fixture(scope="session")
 def image() -> str:
     """The image of this tree."""
-    assert shutil.which("docker"), "these tests need docker: install it"
-    assert docker("info", check=False).returncode == 0, "no Docker engine answers: start one"
-    forwarded = [
-        part for name in _FORWARDED if name in os.environ for part in ("--build-arg", name)
-    ]
-    docker("build", "--quiet", "--tag", _IMAGE, *forwarded, str(_ROOT))
-    return _IMAGE
+    return build(_IMAGE)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +69,7 @@ class Job:
 
     def add(self, sample: str, name: str = "") -> str:
         """Put a sample (a file or folder) into the workspace."""
-        source, target = _ROOT / "samples" / sample, self.workspace / (name or sample)
+        source, target = ROOT / "samples" / sample, self.workspace / (name or sample)
         if source.is_dir():
             shutil.copytree(source, target)
         else:
