@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from megdump_ci import protocol, report
+from megdump_ci import protocol, report, scrutiny
 from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
 from megdump_ci.gates import Gates
 from megdump_ci.session import Session, WorkerFailed
@@ -94,6 +94,9 @@ def _conclude(checked: Sequence[protocol.LiteChecked], gates: Gates, state: Stat
             f"{len(places)} of {len(state.testcases)} testcases were cross-checked",
             "this is a fault of megdump-ci: please report it",
         )
+    # What is said of all comparisons together is said anew.
+    said = scrutiny.warnings(state.testcases, gates)
+    state.warnings = [text for text in state.warnings if text not in said]
     state.testcases = [
         _joined(testcase, event.outputs)
         for testcase, event in zip(state.testcases, checked, strict=True)

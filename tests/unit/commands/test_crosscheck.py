@@ -101,6 +101,18 @@ def test_a_difference_fails_the_run() -> None:
     assert (gate.name, gate.passed, gate.testcase) == ("maxerr", False, 1)
 
 
+def test_a_warning_is_given_once() -> None:
+    found = state(count=0)
+    found.testcases.append(reports.case(0, 5e-5))
+    found.conclude(1, JOB.gates)
+    (before,) = found.warnings
+    worse = msgspec.structs.replace(reports.metrics(6e-5), sqnr=3.0)
+    ran(found, msgspec.structs.replace(SAME, metrics=worse))
+    (after,) = found.warnings
+    assert "SQNR 12.5 dB" in before
+    assert "SQNR 3 dB" in after
+
+
 def test_the_reason_that_an_output_failed_for_stays() -> None:
     found = state(count=0)
     found.testcases.append(reports.case(0, 0.25))
