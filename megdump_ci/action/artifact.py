@@ -115,7 +115,7 @@ class ArtifactService:
         self._log.mask(address)
         query = address.partition("?")[2]
         raw = [part[4:] for part in query.split("&") if part.startswith("sig=")]
-        for signature in {*raw, *parse_qs(query).get("sig", [])}:
+        for signature in dict.fromkeys([*raw, *parse_qs(query).get("sig", [])]):
             self._log.mask(signature)
 
     def _call(self, method: str, fields: Mapping[str, object]) -> dict[str, object]:

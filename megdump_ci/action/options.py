@@ -13,6 +13,9 @@ UPLOADS = ("true", "on-failure", "false")
 GROUPS = {"artifact": "what is uploaded"}
 """The groups of these inputs, in their order, with their titles."""
 
+LONGEST = 3650
+"""Days for which an artifact can be kept; servers have limits below that."""
+
 # What actions/upload-artifact refuses too; file systems have no such names.
 FORBIDDEN = re.compile(r'["<>|*?:\\/\x00-\x1f\x7f]')
 
@@ -52,11 +55,11 @@ class ActionOptions:
                     'leave out " : < > | * ? \\ / and line breaks',
                 )
             )
-        if self.artifact_retention_days < 0:
+        if not 0 <= self.artifact_retention_days <= LONGEST:
             found.append(
                 Problem(
                     f"artifact-retention-days is {self.artifact_retention_days}",
-                    "give 0 (what the repository has set) or more",
+                    f"give 0 (what the repository has set) to {LONGEST}",
                 )
             )
         return found

@@ -45,8 +45,8 @@ def upload(
             log.line(entry.name)
         artifact = service.upload(name, _watched(bundle, log), expires=expires)
         log.line(
-            f"{size_text(bundle.total)} in {len(entries)} files, {size_text(artifact.size)} as"
-            f" archive, in {time.monotonic() - began:.1f} s: {artifact.digest}"
+            f"{size_text(artifact.size)} for {size_text(bundle.total)} of files,"
+            f" {time.monotonic() - began:.1f} s, {artifact.digest}"
         )
     return artifact
 

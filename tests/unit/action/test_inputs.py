@@ -117,6 +117,7 @@ def test_all_that_is_wrong_is_reported_together() -> None:
         ("artifact-name", "a\nb"),
         ("artifact-name", ".."),
         ("artifact-retention-days", "-1"),
+        ("artifact-retention-days", "3651"),
         ("artifact-retention-days", "1.5"),
     ],
 )

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,7 +17,9 @@ import pytest
 
 from megdump_ci import pipeline, report
 from megdump_ci.action.main import main
+from megdump_ci.action.transport import Transport
 from megdump_ci.errors import ExitStatus, Problem
+from tests.unit.action import service
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -43,7 +48,12 @@ def run(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     commands.mkdir()
     monkeypatch.chdir(tmp_path)
 
-    def run(answer: report.Report | BaseException | Callable[[], None], **inputs: str) -> Result:
+    def run(
+        answer: report.Report | BaseException | Callable[[], None],
+        *,
+        given_by_runner: Mapping[str, str] = MappingProxyType({}),
+        **inputs: str,
+    ) -> Result:
         def fake(options: Any, observer: Any) -> report.Report:
             observer.phase("pack and verify")
             (workspace / options.output).touch()
@@ -63,6 +73,7 @@ def run(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             "GITHUB_OUTPUT": str(commands / "output"),
             "GITHUB_STEP_SUMMARY": str(commands / "summary"),
             **{f"INPUT_{name.upper()}": value for name, value in given.items()},
+            **given_by_runner,
         }
         stream = io.StringIO()
         return Result(runner, main(environ, stream), stream.getvalue(), commands)
@@ -91,7 +102,7 @@ def _graph(path: str) -> report.Graph:
     return report.Graph(
         path=path,
         size=1,
-        digest="sha256:0",
+        digest=f"sha256:{hashlib.sha256(b'').hexdigest()}",
         format="fbs_v2",
         inputs=[],
         outputs=[],
@@ -280,3 +291,136 @@ def test_the_entry_point_answers_wrong_input_without_the_heavy_modules(tmp_path:
     )
     assert done.returncode == ExitStatus.INPUT, done.stderr
     assert "model is empty" in done.stdout
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[service.Service]:
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    with service.running() as found:
+        yield found
+    assert found.broken == []
+
+
+_FAILED = {"verdict": "failed", "exit_status": 1, "headline": "FAIL"}
+
+
+def test_an_artifact_has_outputs_and_a_place_in_the_summary(
+    run: Run, server: service.Service, tmp_path: Path
+) -> None:
+    place = {
+        "GITHUB_SERVER_URL": "https://host",
+        "GITHUB_REPOSITORY": "owner/repo",
+        "GITHUB_RUN_ID": "7",
+    }
+    infos = [report.StripInfo(path="out.mge.json", describes="packed", hash=0)]
+    (tmp_path / "workspace" / "out.mge.json").write_text("{}")
+    result = run(
+        _report(strip_info=infos),
+        given_by_runner={**server.environ, **place},
+        upload="true",
+        model="models/net.mge",
+    )
+    assert result.status == 0
+    (name,) = server.finished
+    assert name == "megdump-ci-models-net"
+    archive = server.finished[name]
+    with zipfile.ZipFile(io.BytesIO(archive)) as found:
+        assert found.namelist() == ["out.mge", "out.mge.json", "SHA256SUMS"]
+    assert result.outputs["verdict"] == "passed"
+    assert result.outputs["artifact-id"] == "4294967297"
+    digest = f"sha256:{hashlib.sha256(archive).hexdigest()}"
+    assert result.outputs["artifact-digest"] == digest
+    assert 'href="https://host/owner/repo/actions/runs/7/artifacts/4294967297"' in result.summary
+    assert digest in result.summary
+    assert result.annotations("error") == result.annotations("warning") == []
+
+
+@pytest.mark.parametrize(
+    ("upload", "when_passed", "when_failed"),
+    [("true", 1, 1), ("on-failure", 0, 1), ("", 0, 1), ("false", 0, 0)],
+)
+def test_when_there_is_an_artifact(
+    run: Run, server: service.Service, upload: str, when_passed: int, when_failed: int
+) -> None:
+    run(_report(), given_by_runner=server.environ, upload=upload)
+    assert len(server.finished) == when_passed
+    result = run(
+        _report(**_FAILED), given_by_runner=server.environ, upload=upload, artifact_name="another"
+    )
+    assert len(server.finished) == when_passed + when_failed
+    assert ("artifact-id" in result.outputs) is bool(when_failed)
+
+
+def test_after_wrong_inputs_there_is_nothing_to_upload(run: Run, server: service.Service) -> None:
+    assert run(_report(), given_by_runner=server.environ, upload="true", seed="x").status == 2
+    assert server.seen == []
+
+
+def test_a_promised_artifact_that_fails_is_an_error_and_the_verdict_stays(
+    run: Run, server: service.Service
+) -> None:
+    server.faults["block"] = [service.Fault(status=403)]
+    result = run(_report(), given_by_runner=server.environ, upload="true")
+    assert result.status == ExitStatus.INPUT
+    assert result.outputs["verdict"] == "passed"
+    assert result.outputs["output"] == "out.mge"
+    assert "artifact-id" not in result.outputs
+    (error,) = result.annotations("error")
+    assert error.message.startswith("no artifact: the storage did not take block 1: HTTP 403\n")
+    assert "No artifact" in result.summary
+
+
+def test_another_artifact_that_fails_is_a_warning(run: Run, server: service.Service) -> None:
+    server.faults["CreateArtifact"] = [service.Fault(status=409)]
+    result = run(_report(**_FAILED), given_by_runner=server.environ)
+    assert result.status == ExitStatus.FAILED
+    assert result.outputs["verdict"] == "failed"
+    assert "already has an artifact named megdump-ci-model" in (
+        result.annotations("warning")[-1].message
+    )
+    assert all("artifact" not in item.message for item in result.annotations("error"))
+
+
+def test_a_job_that_is_cancelled_while_it_uploads_has_its_verdict(
+    run: Run, server: service.Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+
+    def stop(*_: object, **__: object) -> None:
+        told.append((tmp_path / "commands" / "output").read_text())
+        told.append((tmp_path / "commands" / "summary").read_text())
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(Transport, "send", stop)
+    earlier = signal.getsignal(signal.SIGTERM)
+    result = run(_report(), given_by_runner=server.environ, upload="true")
+    assert "verdict" in told[0]
+    assert "passed" in told[1]
+    assert result.outputs["verdict"] == "passed"
+    assert result.status == ExitStatus.INPUT
+    assert "stopped by SIGTERM" in result.annotations("error")[0].message
+    assert signal.getsignal(signal.SIGTERM) is earlier
+
+
+def test_a_fault_of_the_upload_is_one_of_the_program_and_the_verdict_stays(
+    run: Run, server: service.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Transport, "send", fail)
+    result = run(_report(), given_by_runner=server.environ, upload="true")
+    assert result.status == ExitStatus.INTERNAL
+    assert result.outputs["verdict"] == "passed"
+    assert "Traceback" in result.log
+    assert "ZeroDivisionError" in result.annotations("error")[0].message
+
+
+def test_what_a_service_says_is_not_obeyed(run: Run, server: service.Service) -> None:
+    said = b'{"msg": "\\n::error::evil\\r##[error]evil <b>evil</b>"}'
+    server.faults["CreateArtifact"] = [service.Fault(status=400, body=said)]
+    result = run(_report(), given_by_runner=server.environ, upload="true")
+    (error,) = result.annotations("error")
+    assert error.message.startswith("no artifact: ")
+    assert "<b>" not in result.summary
