@@ -83,11 +83,9 @@ def test_an_image_that_may_change_is_refused(
 
 def test_it_needs_nothing_but_python() -> None:
     # A release makes it on a machine without the packages of the lock.
+    program = f"import sys; sys.path.insert(0, {str(_ROOT)!r});"
+    program += "from megdump_ci.action import manifest; manifest.main([])"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(_ROOT)!r});"
-         "from megdump_ci.action import manifest; manifest.main([])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout == manifest.action_yml()
