@@ -361,6 +361,19 @@ class PackOptions(CrossCheckOptions, ModelOptions):
         group="output",
         metavar="FILE",
     )
+    name: str = option(
+        "what the report calls the run, so that the reports of several can be merged; the default"
+        " is the model",
+        "",
+        group="output",
+        metavar="NAME",
+    )
+
+    @property
+    def written(self) -> list[str]:
+        """The paths of all files that a run writes, the report apart."""
+        models = [path for path in (self.output, self.deploy_output) if path]
+        return models + [f"{path}.json" for path in models if self.output_strip_info]
 
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
@@ -502,14 +515,15 @@ class VerifyOptions(CrossCheckOptions, GateOptions):
 
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
-        return [*_common_problems(self), *self.gates.problems()]
+        found = [*_common_problems(self), *self.gates.problems()]
+        return found + _cross_check_problems(self)
 
 
 Options = PackOptions | ExportOptions | VerifyOptions | SweepOptions
 
 
-def specs(options: type[CommonOptions]) -> list[OptionSpec]:
-    """The options of a command in the order of its fields, the positional one first."""
+def specs(options: type[Any]) -> list[OptionSpec]:
+    """The options that are fields of a class, in their order but for the positional one: first."""
     hints = get_type_hints(options)
     found = [_spec(field, hints[field.name]) for field in dataclasses.fields(options)]
     return sorted(found, key=lambda spec: (not spec.positional, not spec.required))

@@ -80,6 +80,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
     verdict = _verdict(options, state)
     return report.Report(
         tool=report.Tool(version=__version__),
+        name=options.name if isinstance(options, PackOptions) else "",
         command=command(options),
         options=to_facts(options),
         verdict=verdict,

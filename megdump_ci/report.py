@@ -351,6 +351,106 @@ class Testcase(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[Output]
 
 
+class Altered(msgspec.Struct, frozen=True, kw_only=True):
+    """A constant or a parameter in the packed file that optimising the model anew does not give."""
+
+    kind: Literal["constant", "parameter"]
+    name: str
+    """Of the constant's value, or of the parameter (``pad_h``)."""
+    operator: str
+    """Name of what is computed with it, in the optimised graph."""
+    expected: float | str
+    """Of a constant, the value that is furthest off."""
+    found: float | str
+    differing: int = 0
+    """How many elements of a constant differ by more than rounding; of how many, ``size`` says."""
+    size: int = 0
+    index: list[int] = []
+    """Where in the constant the value is."""
+
+
+OperatorStatus = Literal["ok", "source", "follows", "fused", "unmatched"]
+"""How an operator of the model did in the optimised graph. ``source``: it computes something else
+than the model's does of the same inputs. ``follows``: its result fails, and by its inputs alone.
+``fused``: fewer operators compute what it and others did, and only their last result was compared;
+``unmatched``: as many do, under other names. ``ok``: its result was compared and does not fail."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An operator of the model, named by its result. What there is nothing to say of is left out."""
+
+    name: str
+    type: str
+    status: OperatorStatus
+    error: Number | None = None
+    """Relative error of its result: ``sqrt(sum((e-g)**2) / sum(e**2))``, or ``10**(-SQNR/20)``."""
+    own_error: Number | None = None
+    """The same against what the model's operator makes of the inputs that its counterpart had."""
+    within: str = ""
+    """The result that it was compared as a part of, if it has none of its own there."""
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator that computes something else than the model's, and where it stands."""
+
+    name: str
+    """Of its result in the model; so are all names that are not said to be others."""
+    type: str
+    match: Literal["name", "output"]
+    """How its counterpart was found: by its name, or as an output by its place."""
+    inputs: list[Tensor]
+    """What it is computed from and was compared too, or is an input."""
+    output: Tensor
+    optimized: Tensor
+    """The counterpart as it is in the optimised graph."""
+    optimized_type: str
+    layout: str = ""
+    """How the counterpart lies in memory, for images: ``NCHW`` or a blocked layout."""
+    covers: list[str] = []
+    """Operators that have no counterpart of their own and were compared with it, in order."""
+    fused: bool = False
+    """Whether fewer operators do what it and these did."""
+    inputs_agree: bool
+    comparison: Comparison
+    """Its result in the model against that in the optimised graph."""
+    error: Number
+    own_error: Number | None
+    """As in its :class:`Step`."""
+    beyond_rounding: Number | None
+    """The largest own error in units of what rounding explains; ``None`` where it could not be
+    had, and the operator is named because it fails and its inputs agree."""
+    chain: list[str]
+    """A shortest way to it from an input of the model, both ends included."""
+    outputs: list[str]
+    """The model's outputs that depend on it."""
+    parameters: list[str] = []
+    """Constants of the model that it is computed with, those of the covered ones included."""
+    altered: list[Altered] = []
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the optimised graph first computes something else than the model, on one testcase."""
+
+    testcase: int
+    graph: Literal["file", "anew"] = "file"
+    """Whether the graph in the packed file was looked into, or the model optimised anew."""
+    names: Literal["file", "anew"] = "file"
+    """Whether its names are from the file, or from the model optimised anew."""
+    kernels: Kernels
+    criterion: str
+    """What fails, in words and numbers."""
+    operators: list[Step]
+    """All operators that compute something from the inputs, in the order of the model's graph."""
+    wrong: list[Operator] = []
+    """The first of those with the status ``source``, in that order; the rest is in ``operators``."""
+    nearest: Step | None = None
+    """Where none is: the one whose own error is most of what rounding explains."""
+    altered: list[Altered] = []
+    """The first that were found, whether an operator is wrong for it or not."""
+    notes: list[str] = []
+    """What limits the finding."""
+
+
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the run. Phases overlap, so their times do not add up to the whole."""
 
@@ -364,6 +464,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = VERSION
     tool: Tool
+    name: str = ""
+    """What the run was called; empty if nobody named it."""
     command: str
     """The command line that repeats the run."""
     options: dict[str, Any]
@@ -398,6 +500,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The options that a failed run would pass with, its limits as strict as that allows; empty
     where none would, or all is well."""
     testcases: list[Testcase] = []
+    location: Location | None = None
+    """Where it first goes wrong, if that was looked for."""
     sweep: Sweep | None = None
     phases: list[Phase] = []
     seconds: float = 0.0

@@ -122,7 +122,7 @@ def _attempted(
 
 def _readable(options: PackOptions) -> list[TestcaseSpec]:
     """The testcases asked for, once all that needs no engine to be found wrong is right."""
-    written = _written(options)
+    written = options.written
     specs: list[TestcaseSpec] = []
     checks: list[Callable[[], object]] = [
         partial(
@@ -135,12 +135,6 @@ def _readable(options: PackOptions) -> list[TestcaseSpec]:
     ]
     check_all(checks)
     return specs
-
-
-def _written(options: PackOptions) -> list[str]:
-    """The paths of all files that a run writes, the report apart."""
-    models = [path for path in (options.output, options.deploy_output) if path]
-    return models + [f"{path}.json" for path in models if options.output_strip_info]
 
 
 def _place(
