@@ -10,13 +10,17 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from megdump_ci.gates import Gates
+from megdump_ci.gates import DEFAULT_MAXERR, Gates
 from megdump_ci.report import Comparison, Gate, GateName, Number, Output, Testcase, number
 
 COSINE = 0.99
 """Below this an output points elsewhere, whatever its error is: see docs/metrics.md."""
 SQNR = 20.0
 """In dB; below this the difference is more than a tenth of the values."""
+
+_ROUNDING = 1.001
+"""A limit that was read from the file is the nearest float32."""
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ def judged(testcases: Sequence[Testcase], gates: Gates) -> list[Gate]:
 
 def warnings(testcases: Sequence[Testcase], gates: Gates) -> list[str]:
     """Why outputs that passed may be wrong, or say little: at most one line of each kind each."""
-    found: list[str] = []
+    found = [*_repeated(testcases)]
     for name, outputs in _by_output(testcases).items():
         found += [*_blind(name, outputs, gates), *_whole_numbers(name, outputs)]
+        found += [*_own_limit(name, outputs, gates)]
         found += [*_constant(name, outputs), *_independent(name, outputs, testcases)]
     return found
 
@@ -222,6 +227,37 @@ def _whole_numbers(name: str, outputs: Sequence[_Found]) -> Iterable[str]:
                 f" numbers differ in testcase {item.testcase}; --maxerr {name}=0 would fail it"
             )
             return
+
+
+def _own_limit(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[str]:
+    """Who packed a file has chosen what passes in it; who verifies it may want less to pass."""
+    limits = [item.output.maxerr for item in outputs if item.output.maxerr is not None]
+    errors = [error for item in outputs for error in _all(item)]
+    if gates.maxerr.of(name) is not None or not limits or not errors:
+        return
+    limit, worst = max(limits), max(errors)
+    if limit > DEFAULT_MAXERR * _ROUNDING and DEFAULT_MAXERR < worst <= limit:
+        yield (
+            f"output {name} passes by the file's own maxerr, {limit:.3g}: its error is {worst:.3g},"
+            f" and --maxerr {DEFAULT_MAXERR:g} would fail it"
+        )
+
+
+def _repeated(testcases: Sequence[Testcase]) -> Iterable[str]:
+    first: dict[tuple[tuple[str, tuple[int, ...]], ...], int] = {}
+    pairs = []
+    for testcase in testcases:
+        key = tuple((tensor.digest, tuple(tensor.shape or ())) for tensor in testcase.inputs)
+        # Where an input was not looked at, nothing is known.
+        if key and all(digest for digest, _ in key):
+            earlier = first.setdefault(key, testcase.index)
+            pairs += [(testcase.index, earlier)] if earlier != testcase.index else []
+    if pairs:
+        named = ", ".join(f"{again} those of {earlier}" for again, earlier in pairs[:_NAMED])
+        more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+        yield (
+            f"testcases with the inputs of an earlier one check nothing new: testcase {named}{more}"
+        )
 
 
 def _constant(name: str, outputs: Sequence[_Found]) -> Iterable[str]:

@@ -140,10 +140,35 @@ def test_an_output_that_does_not_depend_on_its_inputs_is_warned_of() -> None:
     alike = [case(0, digest="one"), case(1, digest="one")]
     assert "the same in all 2 testcases" in warned(alike)
     # Of one input, or of classes, that is no surprise.
-    assert warned([case(0, digest="one", same=True), case(1, digest="one", same=True)]) == ""
+    again = warned([case(0, digest="one", same=True), case(1, digest="one", same=True)])
+    assert "does not depend" not in again
     whole = [case(index, digest="one", dtype="int32") for index in range(2)]
     assert warned(whole) == ""
     assert warned(alike[:1]) == ""
+
+
+def test_testcases_with_the_same_inputs_are_warned_of() -> None:
+    again = [case(0, same=True), case(1), case(2, same=True)]
+    assert warned(again).endswith("check nothing new: testcase 2 those of 0")
+    many = [case(index, same=True) for index in range(9)]
+    assert warned(many).endswith("4 those of 0, 5 those of 0 and 3 more")
+    # What was not looked at is not the same.
+    assert warned([reports.case(0), reports.case(1)]) == ""
+
+
+def test_an_error_that_only_the_file_itself_lets_pass_is_warned_of() -> None:
+    found = case(0, 0.003, cosine=1.0, sqnr=80.0)
+    (output,) = found.outputs
+    right = {"passed": True, "reason": ""}
+    comparison = msgspec.structs.replace(output.against_model, **right)
+    output = msgspec.structs.replace(
+        output, maxerr=0.5, against_model=comparison, against_expected=comparison, **right
+    )
+    wide = msgspec.structs.replace(found, outputs=[output], passed=True)
+    assert "passes by the file's own maxerr, 0.5: its error is 0.003" in warned([wide], Gates())
+    # Who gave a limit has decided.
+    assert warned([wide], Gates(maxerr=Limits(0.5))) == ""
+    assert warned([case(0, 5e-5, cosine=1.0, sqnr=80.0)], Gates()) == ""
 
 
 @given(st.lists(st.floats(1e-12, 1e6), min_size=1, max_size=4))
