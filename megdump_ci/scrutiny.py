@@ -302,7 +302,9 @@ def passing(testcases: Sequence[Testcase], gates: Sequence[Gate]) -> list[str]:
         found[key] = worst(found.get(key, float(gate.value)), float(gate.value))
     options: list[str] = []
     for (name, output), value in found.items():
-        text = f"{_lenient(value, up=name == 'maxerr'):.15g}"
+        limit = _lenient(value, up=name == "maxerr")
+        # Without a .0, unless that would round it.
+        text = f"{limit:.15g}" if float(f"{limit:.15g}") == limit else repr(limit)
         options += [f"--{name}", f"{output}={text}" if output else text]
     return options
 
