@@ -5,6 +5,8 @@ import sys
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from megdump_ci.action import guard
     from megdump_ci.action.main import main
 
+    guard.close()
     sys.exit(main(os.environ))

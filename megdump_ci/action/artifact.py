@@ -73,9 +73,8 @@ class ArtifactService:
         names = ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL")
         missing = [name for name in names if not environ.get(name)]
         if missing:
-            raise ArtifactError(
-                f"there is no artifact service here: {' and '.join(missing)} not set", _NO_SERVICE
-            )
+            named = " and ".join(missing) + (" is" if len(missing) == 1 else " are")
+            raise ArtifactError(f"there is no artifact service here: {named} not set", _NO_SERVICE)
         self._token, address = (environ[name].strip() for name in names)
         log.mask(self._token)
         self._run, self._job = _scope(self._token)

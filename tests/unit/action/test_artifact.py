@@ -262,11 +262,11 @@ def test_secrets_are_masked_before_anything_else(runner: Any, camel_case: bool) 
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ({"ACTIONS_RUNTIME_TOKEN"}, "ACTIONS_RUNTIME_TOKEN not set"),
-        ({"ACTIONS_RESULTS_URL"}, "ACTIONS_RESULTS_URL not set"),
+        ({"ACTIONS_RUNTIME_TOKEN"}, "ACTIONS_RUNTIME_TOKEN is not set"),
+        ({"ACTIONS_RESULTS_URL"}, "ACTIONS_RESULTS_URL is not set"),
         (
             {"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL"},
-            "ACTIONS_RUNTIME_TOKEN and ACTIONS_RESULTS_URL not set",
+            "ACTIONS_RUNTIME_TOKEN and ACTIONS_RESULTS_URL are not set",
         ),
     ],
 )
