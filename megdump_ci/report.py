@@ -299,6 +299,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """The same against the written file."""
     against_lite: Comparison | None = None
     """The expected values against what MegEngine Lite computed, with ``--cross-check lite``."""
+    against_base: Comparison | None = None
+    """What the base model computes against what the model does, in a ``diff``."""
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -309,6 +311,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.against_model,
             self.against_python,
             self.against_lite,
+            self.against_base,
         )
         return [comparison for comparison in found if comparison is not None]
 
@@ -377,7 +380,7 @@ than the model's does of the same inputs. ``follows``: its result fails, and by 
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An operator of the model, named by its result. What there is nothing to say of is left out."""
+    """An operator of the model, named by its result; fields that say nothing are left out."""
 
     name: str
     type: str
@@ -442,13 +445,139 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     operators: list[Step]
     """All operators that compute something from the inputs, in the order of the model's graph."""
     wrong: list[Operator] = []
-    """The first of those with the status ``source``, in that order; the rest is in ``operators``."""
+    """The first of those with the status ``source``; ``operators`` has them all."""
     nearest: Step | None = None
     """Where none is: the one whose own error is most of what rounding explains."""
     altered: list[Altered] = []
     """The first that were found, whether an operator is wrong for it or not."""
     notes: list[str] = []
     """What limits the finding."""
+
+
+ChangeKind = Literal["identical", "equivalent", "weights", "structure"]
+"""How a model differs from its base: not in a byte; in bytes, but not in operators and constants;
+in the values of constants alone; in operators, their wiring, shapes or dtypes."""
+
+HowChanged = Literal["added", "removed", "changed"]
+
+
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """One property that is not what it was, as texts."""
+
+    what: str
+    """``type``, ``name``, ``shape``, ``dtype``, ``input 0``, or a parameter of the operator."""
+    before: str
+    after: str
+
+
+class OperatorChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An operator that is new, gone, or not what it was; named by its first result."""
+
+    how: HowChanged
+    type: str
+    name: str
+    base_name: str = ""
+    """In the base model, where it is another one."""
+    edits: list[Edit] = []
+    """What changed: type and parameters first, then inputs, then shape and dtype of results, which
+    often follow from a change elsewhere."""
+
+
+class ParameterChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A constant tensor that is new, gone, or not what it was."""
+
+    how: HowChanged
+    name: str
+    base_name: str = ""
+    """In the base model, where it is another one."""
+    used_by: str = ""
+    """Type and name of the first operator that takes it."""
+    base: Tensor | None = None
+    model: Tensor | None = None
+    max_abs_error: Number | None = None
+    metrics: Metrics | None = None
+    """Base against new values, without ``worst`` and ``histogram``; ``None`` where dtypes or shapes
+    differ and there is nothing to compare."""
+    base_non_finite: NonFinite | None = None
+    non_finite: NonFinite | None = None
+    """``None`` where all values are finite."""
+
+
+class TensorChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An input or output that is new, gone, or not what it was (its name included)."""
+
+    how: HowChanged
+    base: Tensor | None = None
+    model: Tensor | None = None
+    edits: list[Edit] = []
+    compatible: bool = False
+    """Whether what feeds or reads the base model can do so with the new one as it is."""
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many operators or parameters of two models are the same, and how many are not."""
+
+    alike: int = 0
+    changed: int = 0
+    added: int = 0
+    removed: int = 0
+    renamed: int = 0
+    """Of those alike and changed, the ones whose name is another; names that the engine made up do
+    not count."""
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far an output is from the base model's on the same samples."""
+
+    output: str
+    base_output: str = ""
+    """In the base model, where it has another name."""
+    reason: str = ""
+    """Why it was not compared in some testcase; empty if it was in all."""
+    compared: int = 0
+    """In how many testcases."""
+    errors: list[Number | None] = []
+    """The AssertEqual error in each testcase; ``None`` where it was not compared."""
+    max_error: Number | None = None
+    max_abs_error: Number | None = None
+    cosine: Number | None = None
+    sqnr: Number | None = None
+    """The worst ones of all testcases."""
+    testcase: int | None = None
+    """Where ``max_error`` is."""
+    worst: Metrics | None = None
+    """The metrics of that testcase."""
+    top_k: TopK | None = None
+    """Over the rows of all testcases, for outputs that look like class scores."""
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed from a base model to this one.
+
+    Lists hold at most 100 entries, the largest change first; the totals count all.
+    """
+
+    change: ChangeKind
+    headline: str
+    """What changed, in one line."""
+    base: Graph
+    model: Graph
+    operator_totals: Totals
+    operators: list[OperatorChange] = []
+    """Changes of type or parameters first, then what is new or gone, then what follows."""
+    parameter_totals: Totals
+    parameters: list[ParameterChange] = []
+    """New and gone ones first, then by SQNR from the lowest."""
+    inputs: list[TensorChange] = []
+    outputs: list[TensorChange] = []
+    notes: list[str] = []
+    """What else differs, or was not looked at."""
+    testcases: int = 0
+    """How many samples the two were run on."""
+    drift: list[Drift] = []
+    """Of each output, in the order of the new model; the ones that only it has are left out."""
+    reason: str = ""
+    """Why the outputs were not compared at all; empty if they were."""
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -503,6 +632,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     location: Location | None = None
     """Where it first goes wrong, if that was looked for."""
     sweep: Sweep | None = None
+    baseline: Baseline | None = None
+    """What changed from a base model, where there was one to compare with."""
     phases: list[Phase] = []
     seconds: float = 0.0
 
