@@ -27,6 +27,9 @@ _IMAGE = "act-dockeraction:latest"
 # A job's own container, in place of the virtual machine. Of the steps, it needs to run bash.
 _RUNNER = "python:3.10-slim-bookworm"
 _OWNER = 1001
+# The escapes of workflow commands; the percent sign comes last.
+_MESSAGE = {"%0D": "\r", "%0A": "\n", "%25": "%"}
+_PROPERTY = {"%3A": ":", "%2C": ",", **_MESSAGE}
 _IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@megdump-ci.invalid")
 
 
@@ -78,6 +81,7 @@ class Run:
     artifacts: Path
     """Where the artifact service keeps NAME/NAME.zip."""
     text: str
+    """What a person would read of it."""
 
     def job(self, name: str) -> Job:
         """The one job of that id."""
@@ -142,12 +146,13 @@ class Runner:
         done = subprocess.run(
             command, env={**kept, "HOME": str(folder)}, capture_output=True, text=True
         )
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
         return Run(
             passed=done.returncode == 0,
-            jobs=_jobs(done.stdout),
+            jobs=_jobs(entries),
             workspace=workspace,
             artifacts=artifacts / "1",
-            text=done.stdout + done.stderr,
+            text="\n".join([*(entry["msg"].rstrip("\r\n") for entry in entries), done.stderr]),
         )
 
 
@@ -183,11 +188,10 @@ def _free_port() -> int:
         return port
 
 
-def _jobs(log: str) -> dict[str, list[Job]]:
-    """The jobs of act's log: one JSON object a line."""
+def _jobs(entries: list[dict[str, Any]]) -> dict[str, list[Job]]:
+    """The jobs of act's log."""
     found: dict[str, dict[str, Job]] = {}
-    for line in log.splitlines():
-        entry = json.loads(line)
+    for entry in entries:
         if "jobID" not in entry:
             continue
         # The name of a job of a matrix has its number at the end.
@@ -208,8 +212,22 @@ def _read_step(step: Step, entry: dict[str, Any]) -> None:
     elif command == "summary":
         step.summary = entry["content"]
     elif command in ("error", "warning", "notice"):
-        properties = entry["kvPairs"] or {}
-        place = {name: properties.get(name, "") for name in ("file", "line", "title")}
-        step.annotations.append(Annotation(level=command, message=entry["arg"], **place))
+        step.annotations.append(_annotation(entry["raw"]))
     elif entry.get("raw_output"):
         step.log.append(entry["msg"].rstrip("\r\n"))
+
+
+def _annotation(line: str) -> Annotation:
+    """The command in ``line``, as GitHub's runner reads it: act ends it at the last ``::``."""
+    head, _, message = line.rstrip("\r\n").removeprefix("::").partition("::")
+    level, _, text = head.partition(" ")
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    values = {name: _unescaped(value, _PROPERTY) for name, _, value in pairs}
+    place = {name: values.get(name, "") for name in ("file", "line", "title")}
+    return Annotation(level=level, message=_unescaped(message, _MESSAGE), **place)
+
+
+def _unescaped(text: str, codes: dict[str, str]) -> str:
+    for code, character in codes.items():
+        text = text.replace(code, character)
+    return text
