@@ -59,6 +59,11 @@ class Network:
         """The operator that makes a value."""
         return self.operators[self.values[value].operator]
 
+    def name(self, operator: Operator) -> str:
+        """The name of an operator: that of its first result that is used."""
+        used = (value for value in operator.outputs if value in self.used)
+        return self.values[next(used, operator.outputs[0])].name
+
     @cached_property
     def flowing(self) -> frozenset[int]:
         """The values that depend on those of the inputs; constants and shapes do not."""
@@ -160,7 +165,7 @@ def matched(
             _add(found, model, optimized, own, Match(other, "output"))
     names = _unique(optimized, optimized.working)
     for name, value in _unique(model, model.working, strictly=True).items():
-        if name in names and value not in found:
+        if name and name in names and value not in found:
             _add(found, model, optimized, value, Match(names[name], "name"))
     return found
 

@@ -316,7 +316,19 @@ class CrossCheckOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(CrossCheckOptions, ModelOptions):
+class LocateOptions:
+    """What the commands have in common that can look into a packed graph."""
+
+    locate: bool = option(
+        "look for the first operator that computes something else than the model's, also when"
+        " nothing failed; after a failed comparison with the model it is done anyway",
+        False,
+        group="check",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(LocateOptions, CrossCheckOptions, ModelOptions):
     """Options of ``megdump-ci pack``."""
 
     model: str = option(
@@ -382,6 +394,13 @@ class PackOptions(CrossCheckOptions, ModelOptions):
             found.append(
                 Problem(
                     "cross-check compares with expected values, and no-assert packs none",
+                    "leave out one of the two",
+                )
+            )
+        if self.locate and self.no_assert:
+            found.append(
+                Problem(
+                    "locate looks at the worst testcase, and with no-assert none is compared",
                     "leave out one of the two",
                 )
             )
@@ -490,7 +509,7 @@ class SweepOptions(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(CrossCheckOptions, GateOptions):
+class VerifyOptions(LocateOptions, CrossCheckOptions, GateOptions):
     """Options of ``megdump-ci verify``."""
 
     packed: str = option(
@@ -516,6 +535,13 @@ class VerifyOptions(CrossCheckOptions, GateOptions):
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
         found = [*_common_problems(self), *self.gates.problems()]
+        if self.locate and not self.model:
+            found.append(
+                Problem(
+                    "locate compares with the operators of the model, and no model is given",
+                    "add --model MODEL, the one that the file was packed from",
+                )
+            )
         return found + _cross_check_problems(self)
 
 
@@ -537,7 +563,7 @@ def checked(options: Options) -> Options:
     return options
 
 
-def to_argv(options: Options) -> list[str]:
+def to_argv(options: Any) -> list[str]:
     """The command line that gives these options, defaults left out."""
     argv: list[str] = []
     for spec in specs(type(options)):

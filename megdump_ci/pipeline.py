@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from megdump_ci import __version__, output, report, scrutiny
-from megdump_ci.commands import export, pack, sweep, verify
+from megdump_ci.commands import export, locate, pack, sweep, verify
 from megdump_ci.errors import ExitStatus, InputError, MegdumpError
 from megdump_ci.options import (
     ExportOptions,
@@ -53,12 +53,14 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
         with scratch_folder() as scratch, opened(scratch, options, watcher) as session:
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
+                locate.execute(options, state, session)
             elif isinstance(options, ExportOptions):
                 export.execute(options, state, session)
             elif isinstance(options, SweepOptions):
                 sweep.execute(options, state, session)
             else:
                 verify.execute(options, state, session)
+                locate.execute(options, state, session)
     except MegdumpError as error:
         state.problems += error.problems
         state.exit_status = error.exit_status
@@ -104,6 +106,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         gates=state.gates,
         passing=_passing(verdict, state),
         testcases=state.testcases,
+        location=state.location,
         sweep=state.sweep,
         phases=state.phases,
         seconds=round(seconds, 3),

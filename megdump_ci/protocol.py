@@ -133,6 +133,20 @@ class LiteJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     gates: Gates
 
 
+class LocateJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Find out where the graph of a packed file first computes something else than its model."""
+
+    packed: str
+    model: str
+    shown: str
+    """What the model is called in messages."""
+    testcase: int
+    error: report.Number | None
+    """The largest error of that testcase when it was verified, against the model."""
+    kernels: report.Kernels
+    """Those that the process was started with."""
+
+
 class TimeJob(msgspec.Struct, frozen=True, tag=True):
     """Time each of these packed files on its first testcase; one can be there again."""
 
@@ -242,6 +256,12 @@ class LiteChecked(msgspec.Struct, frozen=True, tag=True):
     outputs: list[report.Comparison]
 
 
+class Located(msgspec.Struct, frozen=True, tag=True):
+    """Where the graph first goes wrong."""
+
+    location: report.Location
+
+
 class Timed(msgspec.Struct, frozen=True, tag=True):
     """One more of the files was timed: the milliseconds that each run took."""
 
@@ -271,7 +291,16 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     peak_memory: int
 
 
-Job = PackJob | ExportJob | ExportCheckJob | StreamCheckJob | FileCheckJob | LiteJob | TimeJob
+Job = (
+    PackJob
+    | ExportJob
+    | ExportCheckJob
+    | StreamCheckJob
+    | FileCheckJob
+    | LiteJob
+    | LocateJob
+    | TimeJob
+)
 ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
 FromWorker = (
     Ready
@@ -286,6 +315,7 @@ FromWorker = (
     | Checked
     | LiteReady
     | LiteChecked
+    | Located
     | Timed
     | FileDigested
     | Failed

@@ -372,6 +372,9 @@ class Altered(msgspec.Struct, frozen=True, kw_only=True):
     """Where in the constant the value is."""
 
 
+Origin = Literal["file", "anew"]
+"""Whether something is from the packed file, or from the model optimised anew."""
+
 OperatorStatus = Literal["ok", "source", "follows", "fused", "unmatched"]
 """How an operator of the model did in the optimised graph. ``source``: it computes something else
 than the model's does of the same inputs. ``follows``: its result fails, and by its inputs alone.
@@ -435,10 +438,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     """Where the optimised graph first computes something else than the model, on one testcase."""
 
     testcase: int
-    graph: Literal["file", "anew"] = "file"
-    """Whether the graph in the packed file was looked into, or the model optimised anew."""
-    names: Literal["file", "anew"] = "file"
-    """Whether its names are from the file, or from the model optimised anew."""
+    graph: Origin = "file"
+    """Which optimised graph was looked into."""
+    names: Origin = "file"
+    """Where the names in it are from."""
     kernels: Kernels
     criterion: str
     """What fails, in words and numbers."""

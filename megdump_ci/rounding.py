@@ -153,3 +153,24 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Wide, ...]]:
     flat = [array.reshape(-1) for array in arrays]
     for start in range(0, flat[0].size, _BLOCK):
         yield tuple(array[start : start + _BLOCK].astype(np.float64) for array in flat)
+
+
+SAME = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}
+"""Relative difference that two constants may have which were computed in the same way, by dtype."""
+
+
+def altered(expected: Array, found: Array, dtype: str) -> tuple[int, int]:
+    """How many elements of a constant differ by more than rounding, and the place of the worst.
+
+    Both have one shape; ``dtype`` is theirs in the graph. The place is among all elements.
+    """
+    if expected.dtype.kind != "f":
+        differing = np.flatnonzero(expected.reshape(-1) != found.reshape(-1))
+        return len(differing), int(differing[0]) if len(differing) else 0
+    e, f = (array.reshape(-1).astype(np.float64) for array in (expected, found))
+    peak = np.abs(e[np.isfinite(e)]).max(initial=0.0)
+    with np.errstate(all="ignore"):
+        gap = np.where((e == f) | (np.isnan(e) & np.isnan(f)), 0.0, np.abs(e - f))
+        beyond = ~(gap <= SAME.get(dtype, SAME["float32"]) * np.maximum(np.abs(e), peak / 10))
+    worst = int(np.argmax(np.where(beyond, np.nan_to_num(gap, nan=np.inf), -1.0)))
+    return int(beyond.sum()), worst

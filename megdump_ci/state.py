@@ -32,6 +32,7 @@ class State:
     phases: list[report.Phase] = dataclasses.field(default_factory=list)
     kernels: report.Kernels | None = None
     kernel_failures: list[report.KernelFailure] = dataclasses.field(default_factory=list)
+    location: report.Location | None = None
     sweep: report.Sweep | None = None
     unverified: str = ""
     """Why nothing could be verified, where that is allowed."""

@@ -43,7 +43,7 @@ def run_code(
     The model goes to the scratch folder; optimised by the options, it also goes to ``exported``.
     """
     session.observer.phase("export")
-    found = Exported(code, str(session.scratch / "exported.mge"))
+    found = Exported(code, traced_path(session))
     worker = session.start("exporting")
     job = _job(options, code, specs)
     worker.send(
@@ -68,6 +68,11 @@ def run_code(
     # Done with: the processes that come next are the only ones to be waited for.
     session.give_up()
     return found
+
+
+def traced_path(session: Session) -> str:
+    """Where the model is dumped to as it was traced."""
+    return str(session.scratch / "exported.mge")
 
 
 def _explained(error: WorkerFailed, code: Target) -> EngineError:

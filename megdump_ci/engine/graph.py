@@ -146,6 +146,19 @@ def optimize(loaded: LoadedGraph, passes: Sequence[str]) -> list[Var]:
     return list(optimized)
 
 
+def applied_passes(metadata: Any) -> list[str] | None:
+    """The ``enable_...`` passes that a graph says it was optimised with; ``None`` if with none.
+
+    A plain optimisation is an empty list, or has the passes that the engine adds by itself.
+    """
+    if not metadata.optimize_options:
+        return None
+    try:
+        return list(mgb.deserialize_infer_option(metadata.optimize_options))
+    except (RuntimeError, KeyError) as error:
+        raise EngineRefused("reading the options of the optimisation", error) from None
+
+
 def add_assertions(
     graph: Any,
     outputs: Sequence[Var],
@@ -218,6 +231,15 @@ def split_outputs(loaded: LoadedGraph) -> tuple[list[Var], list[Assertion]]:
         else:
             plain.append(var)
     return plain, assertions
+
+
+def compared_vars(loaded: LoadedGraph) -> list[Var]:
+    """What stands for the model's outputs in a packed graph, in their order.
+
+    A file of the old tool has no plain outputs; an assertion has what it compared.
+    """
+    plain, assertions = split_outputs(loaded)
+    return plain or [assertion.computed for assertion in assertions]
 
 
 def _assertion(var: Var) -> Assertion:

@@ -256,7 +256,7 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
     loaded = graph.load(model.content, model.path)
     graph.keep_input_names(loaded)
     outputs = graph.optimize(loaded, job.optimizations) if job.optimize else list(loaded.outputs)
-    warnings = _restore_names(outputs, model.outputs)
+    warnings = restore_names(outputs, model.outputs)
     format = job.format or model.format
     deploy, deploy_hash = None, 0
     if job.deploy or job.optimize:
@@ -333,7 +333,7 @@ def _distinct(names: Sequence[str]) -> Iterator[tuple[int, str]]:
             yield index, name
 
 
-def _restore_names(outputs: Sequence[graph.Var], names: Sequence[str]) -> list[str]:
+def restore_names(outputs: Sequence[graph.Var], names: Sequence[str]) -> list[str]:
     """Give the outputs their names back; warn of those that optimising made one var."""
     given: dict[int, str] = {}
     warnings = []

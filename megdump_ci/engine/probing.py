@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,15 @@ class Inside:
         )
         return cls(loaded, network, numbers)
 
+    def renamed(self, names: Mapping[int, str]) -> Inside:
+        """The same graph with other names of values; those that are not in ``names`` have none."""
+        network = self.network
+        values = {
+            number: dataclasses.replace(value, name=names.get(number, ""))
+            for number, value in network.values.items()
+        }
+        return dataclasses.replace(self, network=dataclasses.replace(network, values=values))
+
     def values(self, wanted: Sequence[int], feeds: Mapping[str, Array]) -> list[Array]:
         """The values of ``wanted`` for these inputs, quantised ones as the real ones they mean."""
         found = [graph.real_values(self.vars[value]) for value in wanted]
@@ -94,7 +104,8 @@ class Parts:
     def _feed(self, value: int, shape: tuple[int, ...]) -> Var:
         """An input that takes the place of a var; of a quantised one, in float32."""
         var = self._inside.vars[value]
-        quantized = mge_dtype.is_quantize(var.dtype)
+        # The values of an input are the stored ones, as a testcase has them.
+        quantized = mge_dtype.is_quantize(var.dtype) and var.owner.type != _INPUT
         node = mgb.InputNode(
             device=graph.DEVICE,
             dtype=np.dtype(np.float32) if quantized else var.dtype,
@@ -112,7 +123,10 @@ class Parts:
         """The results for these values."""
         for value, node in self._feeds.items():
             dtype = node.outputs[0].dtype
-            node.set_value(graph.to_device(given[value].astype(dtype), dtype))
+            array = given[value]
+            if self._inside.vars[value].owner.type != _INPUT:
+                array = array.astype(dtype)
+            node.set_value(graph.to_device(array, dtype))
         self._function.execute()
         self._function.wait()
         return [node.get_value().numpy() for node in self._results]

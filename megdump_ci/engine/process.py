@@ -24,6 +24,7 @@ from megdump_ci.protocol import (
     FromWorker,
     Job,
     LiteJob,
+    LocateJob,
     PackJob,
     Ready,
     StreamCheckJob,
@@ -82,6 +83,10 @@ def _work(channel: _Channel) -> None:
         check = checking.StreamCheck(job, channel.emit)
         while not check.take(channel.receive(ToWorker)):
             pass
+    elif isinstance(job, LocateJob):
+        from megdump_ci.engine import locating
+
+        locating.locate(job, channel.emit)
     elif isinstance(job, TimeJob):
         from megdump_ci.engine import timing
 

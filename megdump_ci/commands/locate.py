@@ -1,0 +1,109 @@
+"""Where a packed graph first goes wrong, once the verdict is known. It is not changed by that."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from megdump_ci import protocol, report, target
+from megdump_ci.commands.usercode import traced_path
+from megdump_ci.errors import ExitStatus, MegdumpError
+from megdump_ci.options import PackOptions, VerifyOptions
+from megdump_ci.session import InternalError, Session, WorkerFailed
+from megdump_ci.state import State
+
+MOST_SECONDS = 300.0
+"""What it may take, where a phase may take longer: a verdict is not kept waiting for long."""
+
+_PHASES: dict[report.Kernels, str] = {
+    "fast": "locating",
+    "naive": "locating with naive kernels",
+}
+
+
+def execute(options: PackOptions | VerifyOptions, state: State, session: Session) -> None:
+    """Look for the first operator that goes wrong, if a comparison failed or it was asked for.
+
+    What goes wrong with the looking is a warning.
+    """
+    failed = state.exit_status == ExitStatus.FAILED
+    verdict = failed or state.exit_status == ExitStatus.PASSED
+    if not options.model or state.kernels is None or not verdict or not (failed or options.locate):
+        return
+    session.observer.phase("locate")
+    # An engine that cannot run both graphs one operator at a time may with its naive kernels.
+    tried: Sequence[report.Kernels] = ("fast", "naive") if state.kernels == "fast" else ("naive",)
+    reasons = []
+    for kernels in tried:
+        try:
+            state.location = _located(options, state, session, kernels)
+            break
+        except WorkerFailed as error:
+            reasons.append(f"{kernels} kernels: {error.problems[0].message.splitlines()[0]}")
+        except MegdumpError as error:
+            reasons.append(error.problems[0].message)
+            break
+        except InternalError as error:
+            last = str(error).strip().splitlines()[-1]
+            reasons.append(f"{last} (a fault of megdump-ci: please report it)")
+            break
+    if reasons:
+        end = "looked for with naive kernels" if state.location else "not found"
+        state.warnings.append(
+            f"the operator where it first goes wrong was {end}: {'; '.join(reasons)}"
+        )
+
+
+def _located(
+    options: PackOptions | VerifyOptions, state: State, parent: Session, kernels: report.Kernels
+) -> report.Location:
+    """What an engine process of its own finds."""
+    limited = dataclasses.replace(options, timeout=min(options.timeout, MOST_SECONDS))
+    session = parent.child(parent.scratch, limited)
+    found = None
+    try:
+        worker = session.start(_PHASES[kernels], kernels)
+        worker.send(_job(options, state, parent, kernels))
+        worker.busy(True)
+        for _, event in session.events():
+            if isinstance(event, protocol.Located):
+                found = event.location
+    finally:
+        state.phases += session.phases()
+        session.close()
+    assert found is not None
+    return found
+
+
+def _job(
+    options: PackOptions | VerifyOptions, state: State, session: Session, kernels: report.Kernels
+) -> protocol.LocateJob:
+    assert state.packed is not None
+    worst = worst_testcase(state.testcases)
+    code = target.is_code(options.model)
+    return protocol.LocateJob(
+        packed=state.packed.path,
+        model=traced_path(session) if code else options.model,
+        shown=options.model,
+        testcase=worst.index,
+        error=report.number(_error(worst)),
+        kernels=kernels,
+    )
+
+
+def worst_testcase(testcases: Sequence[report.Testcase]) -> report.Testcase:
+    """The testcase with the largest error of those that failed, or of all if none did."""
+    failed = [testcase for testcase in testcases if not testcase.passed]
+    # max() takes the first of equals; what is no number is worse than any.
+    return max(failed or testcases, key=lambda case: _rank(_error(case)))
+
+
+def _rank(error: float) -> float:
+    return math.inf if math.isnan(error) else error
+
+
+def _error(testcase: report.Testcase) -> float:
+    """The largest error against the model's results; 0 where there is none."""
+    found = [item.against_model.error for item in testcase.outputs if item.against_model]
+    return max((float(value) for value in found if value is not None), key=_rank, default=0.0)
