@@ -13,7 +13,6 @@ from megdump_ci.errors import ExitStatus, InputError
 from megdump_ci.gates import Limits
 from megdump_ci.options import (
     GROUPS,
-    CommonOptions,
     ExportOptions,
     Options,
     OptionSpec,
@@ -23,12 +22,16 @@ from megdump_ci.options import (
     limits_of,
     specs,
 )
+from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions, RunOptions
 
-_COMMANDS: dict[str, tuple[type[Options], str]] = {
+_COMMANDS: dict[str, tuple[type[Options | ProjectOptions], str]] = {
     "pack": (PackOptions, "pack a model with testcases, and verify the packed file"),
     "export": (ExportOptions, "trace and dump a model that is Python code, and verify the file"),
     "sweep": (SweepOptions, "optimise a model in every way, and compare what each way gives"),
     "verify": (VerifyOptions, "check every testcase of a packed file"),
+    "run": (RunOptions, "pack and verify the models that megdump.toml lists"),
+    "plan": (PlanOptions, "print those models as a matrix of jobs, or those that have changed"),
+    "merge": (MergeOptions, "merge the reports that such jobs left, with one verdict"),
 }
 
 _MISSPELT = {"--enalbe-hwcd4": "--enable-hwcd4"}
@@ -44,12 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     options = parse(sys.argv[1:] if argv is None else argv)
     # Not before the options are right: rich takes longer to load than a usage error may.
-    from megdump_ci.present import console
+    from megdump_ci.present import console, project
 
-    return console.run(options)
+    return project.run(options) if isinstance(options, ProjectOptions) else console.run(options)
 
 
-def parse(argv: Sequence[str]) -> Options:
+def parse(argv: Sequence[str]) -> Options | ProjectOptions:
     """Options from a command line; exits with a message for a wrong one."""
     parser = _Parser(
         prog="megdump-ci",
@@ -108,7 +111,7 @@ def _add_commands(parser: _Parser) -> dict[str, _Parser]:
     return added
 
 
-def _add_options(parser: argparse.ArgumentParser, kind: type[CommonOptions]) -> None:
+def _add_options(parser: argparse.ArgumentParser, kind: type[Options | ProjectOptions]) -> None:
     groups: dict[str, argparse._ArgumentGroup] = {}
     for spec in specs(kind):
         if spec.group not in groups:
@@ -119,7 +122,8 @@ def _add_options(parser: argparse.ArgumentParser, kind: type[CommonOptions]) -> 
 def _add_option(group: argparse._ArgumentGroup, spec: OptionSpec) -> None:
     help = spec.help.replace("%", "%%")
     if spec.positional:
-        group.add_argument(spec.field, metavar=spec.metavar, help=help)
+        several: dict[str, Any] = {"nargs": "+" if spec.required else "*"} if spec.many else {}
+        group.add_argument(spec.field, metavar=spec.metavar, help=help, **several)
         return
     flags = [spec.short, f"--{spec.name}"] if spec.short else [f"--{spec.name}"]
     if spec.kind is bool:

@@ -204,7 +204,7 @@ def scratch_folder() -> Iterator[Path]:
 def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Session]:
     session = Session(scratch, options, observer)
     try:
-        with _handling(session.stop):
+        with handling(session.stop):
             try:
                 yield session
             finally:
@@ -214,8 +214,8 @@ def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Sess
 
 
 @contextlib.contextmanager
-def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM; only the main thread may ask for that."""
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM inside; not in another thread than the main one, which may not."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -20,8 +20,8 @@ from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Job, ToWorker, encode
 from megdump_ci.report import Kernels
 
-# What an engine process is given of the environment; above all no token.
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
+KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
+"""What an engine process is given of the environment; above all no token."""
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 _ENTRY = Path(__file__).resolve().parent / "engine" / "__main__.py"
 _LOG_TAIL = 4096
@@ -102,7 +102,7 @@ class Worker:
         self._since: float | None = None
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *_ISOLATED, str(_ENTRY), *_module_folders()],
+                [sys.executable, *_ISOLATED, str(_ENTRY), *module_folders()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -208,7 +208,7 @@ def cores(threads: int) -> set[int]:
 
 
 def _environment(scratch: Path, threads: int, kernels: Kernels | None) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     count = str(len(cores(threads)))
     return {
         **kept,
@@ -225,7 +225,8 @@ def _environment(scratch: Path, threads: int, kernels: Kernels | None) -> dict[s
     }
 
 
-def _module_folders() -> list[str]:
+def module_folders() -> list[str]:
+    """What a process in isolated mode needs on its module path to find what this one runs."""
     folders = [str(_PACKAGE_ROOT)]
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())

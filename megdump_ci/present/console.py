@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from megdump_ci.difference import working
-from megdump_ci.errors import ExitStatus
+from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
 from megdump_ci.present import sweep, worst
@@ -26,7 +26,7 @@ SHOWN = 20
 
 _ALL = "(all are in the report: --report DIR)"
 
-_STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
+STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
 
 
 def run(options: Options) -> int:
@@ -82,11 +82,7 @@ class ProgressObserver:
 
 def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:
     """Print a report: problems on ``errors``, the rest on ``out``."""
-    for problem in report.problems:
-        message = Text.assemble(("error: ", "bold red"), plain(problem.located))
-        errors.print(message, soft_wrap=True)
-        if problem.hint:
-            errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
+    show_problems(report.problems, errors)
     if silent and report.sweep is not None:
         out.print(Text(one_line(report.headline)), soft_wrap=True)
         return
@@ -96,12 +92,21 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
     if report.testcases or report.sweep or report.verdict == "not verified":
         for part in document(report):
             out.print(part, soft_wrap=isinstance(part, Text))
-    style = f"bold {_STYLES[report.verdict]}"
+    style = f"bold {STYLES[report.verdict]}"
     if report.verdict != "error" or report.testcases:
         line = Text.assemble(
             (one_line(report.headline), style), (f" ({report.seconds:.1f} s)", "dim")
         )
         out.print(line, soft_wrap=True)
+
+
+def show_problems(problems: Sequence[Problem], errors: Console) -> None:
+    """Print what is wrong, and what to do about it."""
+    for problem in problems:
+        message = Text.assemble(("error: ", "bold red"), plain(problem.located))
+        errors.print(message, soft_wrap=True)
+        if problem.hint:
+            errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
 
 
 def document(report: Report) -> list[RenderableType]:

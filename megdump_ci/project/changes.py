@@ -57,8 +57,8 @@ class _Comparison:
     def __init__(self, project: Project, snapshot: Snapshot) -> None:
         self._folder = Path(os.path.realpath(project.folder))
         self._snapshot = snapshot
-        self._own = self._changed(os.path.basename(project.path))
         self._known: dict[str, str] = {}
+        self._own = self._changed(os.path.basename(project.path))
 
     def reason(self, entry: Entry) -> str:
         """What has changed of an entry; empty if nothing has."""

@@ -35,10 +35,8 @@ from megdump_ci.errors import InputError, Problem
 from megdump_ci.options import PackOptions
 from megdump_ci.project import names, paths, placeholders
 from megdump_ci.project.lines import Lines
+from megdump_ci.project.options import NAME
 from megdump_ci.project.tables import PATH, WATCH, Given, Keys, Place, Problems, Reader
-
-NAME = "megdump.toml"
-"""What the file is called if nobody says otherwise."""
 
 _OPTION = re.compile(r"(?:--)?([a-z0-9-]+)")
 
@@ -69,6 +67,10 @@ class Project:
     def folder(self) -> Path:
         """The folder that its paths are relative to."""
         return Path(self.path).parent
+
+    def model_of(self, entry: Entry) -> str:
+        """The model of an entry, from where the project's own path begins."""
+        return os.path.normpath(self.folder / entry.options.model)
 
     def chosen(self, given: Sequence[str]) -> tuple[Entry, ...]:
         """The entries of these names, in the file's order; all of them if none is named.

@@ -1,0 +1,165 @@
+"""What the commands for many models look like in a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from megdump_ci.errors import ExitStatus, MegdumpError
+from megdump_ci.merged import Entry, Merged
+from megdump_ci.present.console import STYLES, ProgressObserver, document, show_problems
+from megdump_ci.present.text import number_text, one_line, plain, size_text
+from megdump_ci.project import commands, matrix
+from megdump_ci.project.commands import Plan
+from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions
+
+DETAILED = 10
+"""Failed entries that are told in full; the others have their reports."""
+
+_WIDEST = 40
+_COLUMNS = {"testcases": 9, "max error": 9, "size": 8, "seconds": 7}
+
+
+def run(options: ProjectOptions) -> int:
+    """Do what the options ask for, print what came of it, return the exit status."""
+    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    status: int = ExitStatus.INTERNAL
+    try:
+        status, tell = _done(options, out, errors)
+        tell()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone; what is left in the buffer has nowhere to go either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # The last line of defence: a fault of our own is answered with where to report it.
+    except Exception:
+        errors.print(Text(plain(traceback.format_exc())))
+        errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
+        return ExitStatus.INTERNAL
+    return status
+
+
+def _done(options: ProjectOptions, out: Console, errors: Console) -> tuple[int, Callable[[], None]]:
+    """The exit status, and what tells of it."""
+    if isinstance(options, PlanOptions):
+        try:
+            plan = commands.plan(options)
+        except MegdumpError as error:
+            found = error.problems
+            return error.exit_status, lambda: show_problems(found, errors)
+        return ExitStatus.PASSED, lambda: _plan(plan, out, errors)
+    if isinstance(options, MergeOptions):
+        merged = commands.merge(options)
+        return merged.exit_status, lambda: show(merged, out, errors)
+    with ProgressObserver(errors) as observer:
+        rows = Rows(out, observer)
+        merged = commands.run(options, rows)
+    return merged.exit_status, lambda: _rest(merged, out, errors)
+
+
+class Rows:
+    """Prints a row for each entry, as it ends, and moves the progress bar."""
+
+    def __init__(self, out: Console, observer: ProgressObserver | None = None) -> None:
+        self._out = out
+        self._observer = observer
+        self._width = 0
+        self._total = self._ended = 0
+
+    def chosen(self, names: Sequence[str]) -> None:
+        """Print the head, for entries of these names."""
+        self._total = len(names)
+        longest = max(cell_len(one_line(name)) for name in names)
+        self._width = max(len("model"), min(longest, _WIDEST))
+        titles = [title.rjust(width) for title, width in _COLUMNS.items()]
+        self._print("model", titles, Text("verdict", "dim"), "dim")
+
+    def began(self, name: str) -> None:
+        """Name what is going on."""
+        if self._observer is not None:
+            self._observer.phase(one_line(name, _WIDEST))
+
+    def ended(self, entry: Entry) -> None:
+        """Print its row."""
+        self._ended += 1
+        if self._observer is not None:
+            self._observer.advanced(self._ended, self._total)
+        report = entry.report
+        error = report.max_error if report else None
+        packed = report.packed if report else None
+        texts = (
+            str(len(report.testcases)) if report else "-",
+            number_text(error),
+            size_text(packed.size) if packed else "-",
+            f"{report.seconds:.1f}" if report else "-",
+        )
+        cells = [text.rjust(width) for text, width in zip(texts, _COLUMNS.values(), strict=True)]
+        verdict = Text(entry.verdict, STYLES[entry.verdict])
+        self._print(one_line(entry.name), cells, verdict, "")
+
+    def _print(self, name: str, cells: Sequence[str], verdict: Text, style: str) -> None:
+        name = name if cell_len(name) <= self._width else f"{set_cell_size(name, self._width - 1)}…"
+        row = "  ".join([set_cell_size(name, self._width), *cells, ""])
+        self._out.print(Text.assemble((row, style), verdict), soft_wrap=True)
+
+
+def show(merged: Merged, out: Console, errors: Console) -> None:
+    """Print a merged report."""
+    if merged.entries:
+        rows = Rows(out)
+        rows.chosen([entry.name for entry in merged.entries])
+        for entry in merged.entries:
+            rows.ended(entry)
+    _rest(merged, out, errors)
+
+
+def _rest(merged: Merged, out: Console, errors: Console) -> None:
+    """What comes below the rows: what failed, and the verdict."""
+    failed = [entry for entry in merged.entries if not entry.passed]
+    for entry in failed[:DETAILED]:
+        _details(entry, out, errors)
+    if len(failed) > DETAILED:
+        out.print(Text(f"and {len(failed) - DETAILED} more, see their reports", "red"))
+    show_problems(merged.problems, errors)
+    if not merged.entries and merged.problems:
+        return
+    for text in merged.warnings:
+        out.print(Text(f"warning: {one_line(text)}", "yellow"), soft_wrap=True)
+    verdict = Text(one_line(merged.headline), f"bold {STYLES[merged.verdict]}")
+    out.print(Text.assemble(verdict, (f" ({merged.seconds:.1f} s)", "dim")), soft_wrap=True)
+
+
+def _details(entry: Entry, out: Console, errors: Console) -> None:
+    out.print()
+    headline = Text(f"{one_line(entry.name)}: {one_line(entry.headline, 400)}", "bold red")
+    out.print(headline, soft_wrap=True)
+    report = entry.report
+    if report is not None and report.testcases:
+        for part in document(report):
+            out.print(part, soft_wrap=isinstance(part, Text))
+    if entry.file:
+        out.print(Text(f"report: {one_line(entry.file)}", "dim"), soft_wrap=True)
+    show_problems(entry.all_problems, errors)
+
+
+def _plan(plan: Plan, out: Console, errors: Console) -> None:
+    """Print the matrix on ``out``, for programs, and what selected the entries on ``errors``."""
+    out.file.write(f"{matrix.to_json(plan.matrix)}\n")
+    for line in plan_lines(plan):
+        errors.print(Text(one_line(line), "dim"), soft_wrap=True)
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """How a plan came about."""
+    changes = plan.changes
+    lines = [f"{name}: {reason}" for name, reason in changes.reasons.items()]
+    lines += [changes.note] if changes.note else []
+    jobs = len(plan.matrix.include)
+    noun = "job" if jobs == 1 else "jobs"
+    return [*lines, f"{len(changes.entries)} of {plan.total} entries, {jobs} {noun}"]
