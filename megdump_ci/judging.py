@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import msgspec
 import numpy as np
@@ -33,8 +34,8 @@ def compared(expected: Array, computed: Array, bounds: Bounds) -> report.Compari
         index=list(found.index),
         expected=report.number(found.expected),
         computed=report.number(found.computed),
-        expected_non_finite=_non_finite(found.expected_non_finite),
-        computed_non_finite=_non_finite(found.computed_non_finite),
+        expected_non_finite=non_finite(found.expected_non_finite),
+        computed_non_finite=non_finite(found.computed_non_finite),
         metrics=metrics(found, _top_k(expected, computed, bounds)),
     )
 
@@ -48,6 +49,18 @@ def compared_with_python(own: Array, computed: Array, bounds: Bounds) -> report.
     if found.passed:
         return found
     return msgspec.structs.replace(found, reason=f"unlike the Python code: {found.reason}")
+
+
+def drifted(before: Array, after: Array, bounds: Bounds, *, limited: bool) -> report.Comparison:
+    """Compare what a base model computes with what the new one does.
+
+    Where ``limited`` is false, no limit was given for the output, and the ``maxerr`` of ``bounds``
+    is infinite: then values that are no longer finite fail it, and nothing else.
+    """
+    found = compared(before, after, bounds)
+    if found.error is None and not limited:
+        return msgspec.structs.replace(found, passed=True)
+    return found
 
 
 def failure(output: report.Output) -> str:
@@ -111,6 +124,8 @@ def _too_large(found: compare.Difference, bounds: Bounds) -> str:
     """How a difference is above what may be, with the values where it is worst; or empty."""
     if found.passes(bounds.maxerr):
         return ""
+    if math.isinf(bounds.maxerr):
+        return _no_longer_finite(found)
     values = f"expected {found.expected:.9g}, computed {found.computed:.9g}"
     place = f"[{', '.join(map(str, found.index))}]"
     strange = found.computed_non_finite
@@ -118,6 +133,13 @@ def _too_large(found: compare.Difference, bounds: Bounds) -> str:
         counts = f"{strange.nan} of {found.size} values are NaN and {strange.inf} infinite"
         return f"{counts}; at {place} {values}"
     return f"error {found.error:.6g} at {place} is above maxerr {bounds.maxerr:.6g}: {values}"
+
+
+def _no_longer_finite(found: compare.Difference) -> str:
+    """How many values are NaN or infinite that were not so before; empty if none are."""
+    counts = found.computed_non_finite
+    new = counts.nan + counts.inf - found.non_finite_matched
+    return f"{new} of {found.size} values are NaN or infinite that were not" if new else ""
 
 
 def _too_low(found: compare.Difference, bounds: Bounds) -> list[str]:
@@ -150,5 +172,6 @@ def _element(found: compare.Element) -> report.Element:
     )
 
 
-def _non_finite(found: compare.NonFinite) -> report.NonFinite | None:
+def non_finite(found: compare.NonFinite) -> report.NonFinite | None:
+    """The counts as the report has them; ``None`` if all values are finite."""
     return report.NonFinite(nan=found.nan, inf=found.inf) if found.nan or found.inf else None

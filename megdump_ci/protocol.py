@@ -143,8 +143,31 @@ class LocateJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     testcase: int
     error: report.Number | None
     """The largest error of that testcase when it was verified, against the model."""
+    failed: list[str]
+    """The outputs that did not pass."""
     kernels: report.Kernels
     """Those that the process was started with."""
+
+
+class DiffJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Say how a model differs from a base model, and how far their outputs drift apart.
+
+    Either may be a packed file. The data is that of ``specs`` or, if there is one, of the packed
+    file ``packed`` that was made of ``model``.
+    """
+
+    base: str
+    model: str
+    shown: str
+    """What the model is called in messages and in the report."""
+    gates: Gates
+    packed: str = ""
+    specs: list[dict[str, str | int]] = []
+    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
+    repeat: int = 1
+    resize_input: bool = False
+    input_transform: str = ""
+    seed: int = 0
 
 
 class TimeJob(msgspec.Struct, frozen=True, tag=True):
@@ -262,6 +285,15 @@ class Located(msgspec.Struct, frozen=True, tag=True):
     location: report.Location
 
 
+class Diffed(msgspec.Struct, frozen=True, tag=True):
+    """Two models were compared; how far their outputs drift, :class:`Checked` testcases tell.
+
+    Each of these has the outputs of ``baseline.drift`` in that order, or none.
+    """
+
+    baseline: report.Baseline
+
+
 class Timed(msgspec.Struct, frozen=True, tag=True):
     """One more of the files was timed: the milliseconds that each run took."""
 
@@ -299,6 +331,7 @@ Job = (
     | FileCheckJob
     | LiteJob
     | LocateJob
+    | DiffJob
     | TimeJob
 )
 ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
@@ -316,6 +349,7 @@ FromWorker = (
     | LiteReady
     | LiteChecked
     | Located
+    | Diffed
     | Timed
     | FileDigested
     | Failed

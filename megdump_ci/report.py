@@ -246,7 +246,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     passed: bool
     reason: str = ""
-    """What is wrong, where ``passed`` is false."""
+    """What is wrong, where ``passed`` is false, or why nothing was compared."""
     error: Number | None = None
     """AssertEqual's error: ``max(|e-g| / max(min(|e|,|g|), 1))``; ``None`` where the shapes
     differ and there is nothing to compare."""
@@ -499,8 +499,8 @@ class ParameterChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     model: Tensor | None = None
     max_abs_error: Number | None = None
     metrics: Metrics | None = None
-    """Base against new values, without ``worst`` and ``histogram``; ``None`` where dtypes or shapes
-    differ and there is nothing to compare."""
+    """Base against new values, without ``worst`` and ``histogram``; ``None`` where the shapes differ
+    and there is nothing to compare."""
     base_non_finite: NonFinite | None = None
     non_finite: NonFinite | None = None
     """``None`` where all values are finite."""

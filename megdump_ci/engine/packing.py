@@ -19,6 +19,7 @@ from megdump_ci.engine import graph, spool
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.protocol import (
     AllWritten,
+    DiffJob,
     FromWorker,
     GraphWritten,
     ModelLoaded,
@@ -57,7 +58,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
         Case(spec, feeds, reference.run(spec, feeds), own)
         if not job.no_assert
         else Case(spec, feeds, [], [])
-        for spec, feeds, own in (_sampled(job) if job.samples else _loaded(job, model))
+        for spec, feeds, own in (_sampled(job) if job.samples else evaluated(job, model))
     )
     first = next(cases)
     graph_written = _write_graph(job, model, [tuple(value.shape) for value in first.results])
@@ -82,7 +83,7 @@ class Case:
     """The results of the Python code that the model was exported from, if it was."""
 
 
-def _specs(job: PackJob) -> list[TestcaseSpec]:
+def _specs(job: PackJob | DiffJob) -> list[TestcaseSpec]:
     return [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
 
 
@@ -95,8 +96,13 @@ def _sampled(job: PackJob) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
         yield spec, dict(zip(sample.inputs, arrays[:count], strict=True)), arrays[count:]
 
 
-def _loaded(job: PackJob, model: Model) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
-    """Specs and feeds by the options; there are no other results to compare with."""
+def evaluated(
+    job: PackJob | DiffJob, model: Model
+) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
+    """Specs and feeds by the options; there are no other results to compare with.
+
+    Raises :class:`InputError` for data that does not fit the model.
+    """
     specs = _specs(job)
     settings = values.DataSettings(
         repeat=job.repeat,

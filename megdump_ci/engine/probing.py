@@ -41,20 +41,7 @@ class Inside:
     def of(cls, loaded: graph.LoadedGraph, outputs: Sequence[Var]) -> Inside:
         """The part of a graph that ``outputs`` depend on."""
         loaded.graph.options.graph_opt_level = 0
-        operators = _in_order(outputs)
-        numbers = {var.id: var for operator in operators for var in operator.outputs}
-        values = {
-            var.id: _value(var, place)
-            for place, operator in enumerate(operators)
-            for var in operator.outputs
-        }
-        network = Network(
-            operators=[_operator(operator) for operator in operators],
-            values=values,
-            inputs=[o.outputs[0].id for o in operators if o.type == _INPUT],
-            outputs=[var.id for var in outputs],
-        )
-        return cls(loaded, network, numbers)
+        return cls(loaded, *network_of(outputs))
 
     def renamed(self, names: Mapping[int, str]) -> Inside:
         """The same graph with other names of values; those that are not in ``names`` have none."""
@@ -142,6 +129,24 @@ def _replaced(ends: Sequence[Var], swap: Sequence[tuple[Var, Var]]) -> list[Var]
     for old, new in reversed(swap):
         found = list(tools.replace_vars(found, {old: new}))
     return found
+
+
+def network_of(outputs: Sequence[Var]) -> tuple[Network, dict[int, Var]]:
+    """The part of a graph that ``outputs`` depend on as plain data, and its vars by number."""
+    operators = _in_order(outputs)
+    numbers = {var.id: var for operator in operators for var in operator.outputs}
+    values = {
+        var.id: _value(var, place)
+        for place, operator in enumerate(operators)
+        for var in operator.outputs
+    }
+    network = Network(
+        operators=[_operator(operator) for operator in operators],
+        values=values,
+        inputs=[o.outputs[0].id for o in operators if o.type == _INPUT],
+        outputs=[var.id for var in outputs],
+    )
+    return network, numbers
 
 
 def _in_order(outputs: Sequence[Var]) -> list[Any]:

@@ -10,12 +10,14 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import BinaryIO, NoReturn
 
 import msgspec
 
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
 from megdump_ci.protocol import (
+    DiffJob,
     ExportCheckJob,
     ExportJob,
     Failed,
@@ -83,20 +85,32 @@ def _work(channel: _Channel) -> None:
         check = checking.StreamCheck(job, channel.emit)
         while not check.take(channel.receive(ToWorker)):
             pass
-    elif isinstance(job, LocateJob):
+    else:
+        _look(job, channel.emit)
+
+
+def _look(job: Job | ToWorker, emit: Callable[[FromWorker], None]) -> None:
+    """Do a job that takes finished files and needs no more messages."""
+    if isinstance(job, LocateJob):
         from megdump_ci.engine import locating
 
-        locating.locate(job, channel.emit)
+        locating.locate(job, emit)
+    elif isinstance(job, DiffJob):
+        from megdump_ci.engine import diffing
+
+        diffing.diff(job, emit)
     elif isinstance(job, TimeJob):
         from megdump_ci.engine import timing
 
-        timing.measure(job, channel.emit)
+        timing.measure(job, emit)
     elif isinstance(job, FileCheckJob):
-        checking.check_file(job, channel.emit)
+        from megdump_ci.engine import checking
+
+        checking.check_file(job, emit)
     elif isinstance(job, LiteJob):
         from megdump_ci.engine import lite
 
-        lite.check(job, channel.emit)
+        lite.check(job, emit)
 
 
 def _failed(error: MegdumpError) -> Failed:
