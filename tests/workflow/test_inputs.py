@@ -51,7 +51,7 @@ def test_a_list_with_odd_names(run: Any) -> None:
 
 
 def test_the_runner_obeys_the_command_that_the_names_hold(run: Any) -> None:
-    assert run.job("hostile").steps["control"].outputs == {"verdict": "hacked"}
+    assert run.job("hostile").steps["control"].outputs == {"hacked": "yes"}
 
 
 @pytest.mark.parametrize("name", ["names", "brackets", "code"])
@@ -61,18 +61,27 @@ def test_names_and_code_give_no_commands(run: Any, name: str) -> None:
     assert step.outputs["verdict"] == "passed"
     assert step.outputs["output"] == f"{name}.mge"
     assert step.errors() == []
-    assert "hacked" not in step.outputs.values()
+    assert "hacked" not in step.outputs
+
+
+def test_errors_of_code_give_no_commands(run: Any) -> None:
+    step = run.job("hostile").steps["raising"]
+    assert step.outcome == "failure"
+    assert step.outputs["verdict"] == "error"
+    assert "hacked" not in step.outputs
+    assert any("RuntimeError" in item.message for item in step.errors())
 
 
 def test_lines_of_a_list_give_no_commands(run: Any) -> None:
     step = run.job("hostile").steps["lines"]
     assert step.outcome == "failure"
     assert step.outputs["verdict"] == "error"
+    assert "hacked" not in step.outputs
     # The second one is a comment.
     errors = step.errors()
     assert [(item.file, item.line) for item in errors] == [
         ("hostile.txt", "1"),
         ("hostile.txt", "3"),
     ]
-    assert "'::set-output name=verdict" in errors[0].message
+    assert "'::set-output name=hacked" in errors[0].message
     assert "'::stop-commands" in errors[1].message
