@@ -11,24 +11,11 @@ from typing import Any, NoReturn
 from megdump_ci import __version__
 from megdump_ci.errors import ExitStatus, InputError
 from megdump_ci.gates import Limits
-from megdump_ci.options import (
-    GROUPS,
-    ExportOptions,
-    Options,
-    OptionSpec,
-    PackOptions,
-    SweepOptions,
-    VerifyOptions,
-    limits_of,
-    specs,
-)
+from megdump_ci.options import COMMANDS, GROUPS, Options, OptionSpec, limits_of, specs
 from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions, RunOptions
 
 _COMMANDS: dict[str, tuple[type[Options | ProjectOptions], str]] = {
-    "pack": (PackOptions, "pack a model with testcases, and verify the packed file"),
-    "export": (ExportOptions, "trace and dump a model that is Python code, and verify the file"),
-    "sweep": (SweepOptions, "optimise a model in every way, and compare what each way gives"),
-    "verify": (VerifyOptions, "check every testcase of a packed file"),
+    **COMMANDS,
     "run": (RunOptions, "pack and verify the models that megdump.toml lists"),
     "plan": (PlanOptions, "print those models as a matrix of jobs, or those that have changed"),
     "merge": (MergeOptions, "merge the reports that such jobs left, with one verdict"),

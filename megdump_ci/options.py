@@ -545,7 +545,47 @@ class VerifyOptions(LocateOptions, CrossCheckOptions, GateOptions):
         return found + _cross_check_problems(self)
 
 
-Options = PackOptions | ExportOptions | VerifyOptions | SweepOptions
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions(DataOptions):
+    """Options of ``megdump-ci diff``."""
+
+    base: str = option(
+        "the model as it was: a dumped one (.mge), or a packed file",
+        group="input",
+        metavar="BASE",
+        positional=True,
+    )
+    new: str = option(
+        "the model as it is now, likewise",
+        group="input",
+        metavar="NEW",
+        positional=True,
+    )
+    maxerr: Limits = option(
+        "largest AssertEqual error of an output against that of BASE that passes; OUTPUT=ERR for"
+        " one output. Can be given several times; without it, no error is too large",
+        Limits(),
+        group="check",
+        metavar="ERR",
+    )
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the values, taken together; empty when nothing is."""
+        empty = [name for name in ("base", "new") if not getattr(self, name)]
+        found = [Problem(f"{name} is empty", "name a dumped model (.mge)") for name in empty]
+        return found + _data_problems(self)
+
+
+Options = PackOptions | ExportOptions | VerifyOptions | SweepOptions | DiffOptions
+
+COMMANDS: dict[str, tuple[type[Options], str]] = {
+    "pack": (PackOptions, "pack a model with testcases, and verify the packed file"),
+    "export": (ExportOptions, "trace and dump a model that is Python code, and verify the file"),
+    "sweep": (SweepOptions, "optimise a model in every way, and compare what each way gives"),
+    "verify": (VerifyOptions, "check every testcase of a packed file"),
+    "diff": (DiffOptions, "say what changed from one model to another, and how outputs drift"),
+}
+"""The commands that make a report, with their help."""
 
 
 def specs(options: type[Any]) -> list[OptionSpec]:
@@ -585,6 +625,11 @@ def to_argv(options: Any) -> list[str]:
 def to_facts(options: Options) -> dict[str, Any]:
     """The values by field, for the report; limits are texts, or a number if there is but one."""
     return {spec.field: _fact(getattr(options, spec.field)) for spec in specs(type(options))}
+
+
+def defaults(options: type[Any]) -> dict[str, Any]:
+    """The same of the options that need not be given."""
+    return {spec.field: _fact(spec.default) for spec in specs(options) if not spec.required}
 
 
 def limits_of(spec: OptionSpec, texts: Iterable[str]) -> Limits:

@@ -14,27 +14,21 @@ import time
 from pathlib import Path
 
 from megdump_ci import __version__, output, report, scrutiny
-from megdump_ci.commands import export, locate, pack, sweep, verify
+from megdump_ci.commands import diff, export, locate, pack, sweep, verify
 from megdump_ci.errors import ExitStatus, InputError, MegdumpError
 from megdump_ci.options import (
+    COMMANDS,
+    DiffOptions,
     ExportOptions,
     Options,
     PackOptions,
     SweepOptions,
-    VerifyOptions,
     checked,
     to_argv,
     to_facts,
 )
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
 from megdump_ci.state import State
-
-_COMMANDS: dict[type[Options], str] = {
-    PackOptions: "pack",
-    ExportOptions: "export",
-    SweepOptions: "sweep",
-    VerifyOptions: "verify",
-}
 
 
 def run(options: Options, observer: Observer | None = None) -> report.Report:
@@ -58,6 +52,8 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
                 export.execute(options, state, session)
             elif isinstance(options, SweepOptions):
                 sweep.execute(options, state, session)
+            elif isinstance(options, DiffOptions):
+                diff.execute(options, state, session)
             else:
                 verify.execute(options, state, session)
                 locate.execute(options, state, session)
@@ -108,6 +104,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         testcases=state.testcases,
         location=state.location,
         sweep=state.sweep,
+        baseline=state.baseline,
         phases=state.phases,
         seconds=round(seconds, 3),
     )
@@ -115,7 +112,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
 
 def command(options: Options) -> str:
     """The command line that repeats a run."""
-    name = _COMMANDS[type(options)]
+    name = next(name for name, (kind, _) in COMMANDS.items() if type(options) is kind)
     return shlex.join(["megdump-ci", name, *to_argv(options)])
 
 

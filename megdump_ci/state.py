@@ -34,6 +34,7 @@ class State:
     kernel_failures: list[report.KernelFailure] = dataclasses.field(default_factory=list)
     location: report.Location | None = None
     sweep: report.Sweep | None = None
+    baseline: report.Baseline | None = None
     unverified: str = ""
     """Why nothing could be verified, where that is allowed."""
     exit_status: ExitStatus = ExitStatus.INTERNAL

@@ -1,0 +1,121 @@
+"""``megdump-ci diff``: what changed from a base model to a new one, and how far outputs drift.
+
+One engine process reads both and runs them on the same samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from megdump_ci import baseline, packed, protocol, report, target
+from megdump_ci.commands import fallback
+from megdump_ci.errors import EngineError, InputError, check_all
+from megdump_ci.options import DiffOptions
+from megdump_ci.session import Session
+from megdump_ci.state import State
+from megdump_ci.testcase import transform
+from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+
+_PHASES: dict[report.Kernels, str] = {
+    "fast": "comparing",
+    "naive": "comparing with naive kernels",
+}
+
+
+def execute(options: DiffOptions, state: State, session: Session) -> None:
+    """Compare the two models; the state then holds what was found, and the verdict."""
+    specs = _readable(options)
+    session.observer.phase("compare with the base model")
+
+    def attempt(kernels: report.Kernels) -> None:
+        compare(_job(options, specs), specs, state, session, kernels)
+        state.conclude(len(specs), options.gates)
+
+    if not fallback.verify(attempt, state, session):
+        raise EngineError(
+            f"this machine cannot run both models: {fallback.reasons(state)}",
+            "compare models without the layout or pass that does not run here",
+        )
+
+
+def compare(
+    job: protocol.DiffJob,
+    specs: Sequence[TestcaseSpec],
+    state: State,
+    session: Session,
+    kernels: report.Kernels,
+) -> None:
+    """Do the job in an engine process of its own, and add what it finds to the state."""
+    worker = session.start(_PHASES[kernels], kernels)
+    worker.send(job)
+    worker.busy(True)
+    try:
+        for _, event in session.events():
+            if isinstance(event, protocol.Ready):
+                state.engine = event.engine
+            elif isinstance(event, protocol.Diffed):
+                state.baseline, state.model = event.baseline, event.baseline.model
+            elif isinstance(event, protocol.Checked):
+                state.add(event.testcase, specs[event.testcase.index])
+                session.observer.advanced(len(state.testcases), len(specs))
+    finally:
+        state.phases = session.phases()
+    state.baseline = with_drift(state.baseline, state.testcases)
+    state.warnings += baseline.warnings(state.baseline)
+
+
+def with_drift(
+    found: report.Baseline | None, testcases: Sequence[report.Testcase]
+) -> report.Baseline:
+    """``found`` with what the testcases say of the outputs."""
+    assert found is not None
+    none = not any(testcase.outputs for testcase in testcases)
+    return msgspec.structs.replace(
+        found,
+        testcases=len(testcases),
+        drift=baseline.drifted(found.drift, testcases),
+        reason=next((testcase.reason for testcase in testcases if none), ""),
+    )
+
+
+def check_base(path: str) -> None:
+    """:class:`InputError` if ``path`` is no file that looks like a model, packed or not."""
+    if target.is_code(path):
+        raise InputError(
+            f"{path} is Python code, and a dumped model is compared",
+            f"export it first: megdump-ci export {path} -d DATA -o OUT",
+        )
+    with packed.opened(path, "a dumped model (.mge), or of a packed file") as file:
+        is_packed = packed.is_packed(file)
+    (packed.check_packed if is_packed else packed.check_model)(path)
+
+
+def _readable(options: DiffOptions) -> list[TestcaseSpec]:
+    """The testcases asked for, once all that needs no engine to be found wrong is right."""
+    specs: list[TestcaseSpec] = []
+    checks: list[Callable[[], object]] = [
+        partial(check_base, options.base),
+        partial(check_base, options.new),
+        lambda: specs.extend(read_specs(options.data)),
+        lambda: options.input_transform and transform.parse(options.input_transform),
+    ]
+    check_all(checks)
+    return specs
+
+
+def _job(options: DiffOptions, specs: Sequence[TestcaseSpec]) -> protocol.DiffJob:
+    return protocol.DiffJob(
+        base=options.base,
+        model=options.new,
+        shown=options.new,
+        gates=options.gates,
+        specs=[dataclasses.asdict(spec) for spec in specs],
+        repeat=options.repeat,
+        resize_input=options.resize_input,
+        input_transform=options.input_transform,
+        seed=options.seed,
+    )
