@@ -413,7 +413,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     layout: str = ""
     """How the counterpart lies in memory, for images: ``NCHW`` or a blocked layout."""
     covers: list[str] = []
-    """Operators that have no counterpart of their own and were compared with it, in order."""
+    """Operators that have no counterpart of their own and were compared with it, in order; the
+    last of them, if there are many."""
     fused: bool = False
     """Whether fewer operators do what it and these did."""
     inputs_agree: bool

@@ -28,7 +28,7 @@ FLIPPED = 0.01
 """Share of whole numbers or truth values that may differ where operators were fused: next to a
 border a rounding flips them."""
 
-LIMITS = {"float32": 1e-4, "float16": 3e-2, "bfloat16": 0.2}
+LIMITS = {"float32": 1e-5, "float16": 3e-2, "bfloat16": 0.2}
 """Relative error at which a result fails, by the coarsest dtype that it was computed with: rounding
 adds up along a graph."""
 

@@ -88,6 +88,7 @@ def _job(
         shown=options.model,
         testcase=worst.index,
         error=report.number(_error(worst)),
+        failed=[output.name for output in worst.outputs if not output.passed],
         kernels=kernels,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -68,12 +68,14 @@ def between(found: Inside, wanted: Inside, places: Mapping[int, int]) -> list[Al
 def _parameters(found: Inside, wanted: Inside, places: Mapping[int, int]) -> Iterator[Alteration]:
     for place, operator in enumerate(found.network.operators):
         value = operator.outputs[0]
-        other = wanted.network.maker(places[value]) if value in places else operator
+        if value not in places:
+            continue
+        other = wanted.network.maker(places[value])
         for name, expected, own in _fields(other.params, operator.params):
             said = report.Altered(
                 kind="parameter",
                 name=name,
-                operator=found.network.name(operator),
+                operator=wanted.network.name(other),
                 expected=expected,
                 found=own,
             )
@@ -102,9 +104,36 @@ def _constants(found: Inside, wanted: Inside, places: Mapping[int, int]) -> Iter
         own = found.values(group, {})
         others = wanted.values([places[value] for value in group], {})
         for value, mine, other in zip(group, own, others, strict=True):
-            said = _compared(found.network, value, other, mine)
-            if said is not None:
-                yield Alteration(_readers(found.network, value), said)
+            readers = _readers(found.network, value)
+            # Names of the one that has them in any case.
+            used = [wanted.network.maker(places[v]) for v in _results(found.network, readers)]
+            said = report.Altered(
+                kind="constant",
+                name=wanted.network.values[places[value]].name,
+                operator=wanted.network.name(used[0]) if used else "",
+                expected=str(other.shape),
+                found=str(mine.shape),
+            )
+            if mine.shape == other.shape:
+                dtype = found.network.values[value].dtype
+                differing, worst = rounding.altered(other, mine, dtype)
+                if not differing:
+                    continue
+                said = _with_values(said, other, mine, differing, worst)
+            yield Alteration(readers, said)
+
+
+def _with_values(
+    said: report.Altered, expected: graph.Array, found: graph.Array, differing: int, worst: int
+) -> report.Altered:
+    return msgspec.structs.replace(
+        said,
+        expected=report.number(float(expected.reshape(-1)[worst])),
+        found=report.number(float(found.reshape(-1)[worst])),
+        differing=differing,
+        size=found.size,
+        index=[int(place) for place in np.unravel_index(worst, found.shape)],
+    )
 
 
 def _groups(network: Network, places: Mapping[int, int]) -> Iterator[list[int]]:
@@ -123,33 +152,6 @@ def _groups(network: Network, places: Mapping[int, int]) -> Iterator[list[int]]:
         yield group
 
 
-def _compared(
-    network: Network, value: int, expected: graph.Array, found: graph.Array
-) -> report.Altered | None:
-    facts = network.values[value]
-    readers = _readers(network, value)
-    said = report.Altered(
-        kind="constant",
-        name=facts.name,
-        operator=network.name(network.operators[readers[0]]) if readers else "",
-        expected=str(expected.shape),
-        found=str(found.shape),
-    )
-    if expected.shape != found.shape:
-        return said
-    differing, worst = rounding.altered(expected, found, facts.dtype)
-    if not differing:
-        return None
-    return msgspec.structs.replace(
-        said,
-        expected=report.number(float(expected.reshape(-1)[worst])),
-        found=report.number(float(found.reshape(-1)[worst])),
-        differing=differing,
-        size=found.size,
-        index=[int(place) for place in np.unravel_index(worst, found.shape)],
-    )
-
-
 def _readers(network: Network, constant: int) -> tuple[int, ...]:
     """Places of the operators that compute with a constant, or with what is made of it alone."""
     made, readers = {constant}, []
@@ -161,3 +163,7 @@ def _readers(network: Network, constant: int) -> tuple[int, ...]:
         else:
             made.update(operator.outputs)
     return tuple(readers)
+
+
+def _results(network: Network, operators: Iterable[int]) -> list[int]:
+    return [network.operators[place].outputs[0] for place in operators]

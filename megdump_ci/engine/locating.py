@@ -33,11 +33,11 @@ from megdump_ci.rounding import Own
 Array = npt.NDArray[np.generic]
 Arrays = dict[int, Array]
 
-MOST_WRONG = 10
+MOST_WRONG = 5
 """Operators that are described; the others are in the list."""
 
 _MOST_NAMED = 20
-"""Names of constants that are listed for an operator, and alterations in all."""
+"""Operators that one covers, constants that it is computed with and alterations that are listed."""
 _AT_ONCE = 1 << 24
 """Elements of results that are held at a time, of each of four or five kinds."""
 _MOST_PARTS = 256
@@ -55,7 +55,7 @@ def locate(job: LocateJob, emit: Callable[[FromWorker], None]) -> None:
     loaded = graph.load(content, "the packed graph")
     feeds = _feeds(model, loaded, graph.read_constants(values, f"testcase {job.testcase}"))
     graphs = _Graphs.of(model, loaded, content, layout.format)
-    search = _Search(graphs, feeds)
+    search = _Search(graphs, feeds, job.failed)
     search.run()
     real = _real_outputs(content, feeds)
     emit(Located(_location(job, graphs, search, _doubts(job, graphs, search, real))))
@@ -116,13 +116,14 @@ class _Graphs:
         if places is None:
             return cls._unaligned(own, other, anew, kept=kept)
         altered = alterations.between(other, anew, places)
-        if kept:
+        # The same names, unless the file has none or was made of a model with others.
+        names = {value: anew.network.values[twin].name for value, twin in places.items()}
+        if kept and all(other.network.values[v].name == names[v] for v in other.network.working):
             return cls(own, other, altered=altered)
         note = (
-            "the file has no names: they are those of the model optimised anew, which is put"
-            " together in the same way"
+            f"the file has {'other names' if kept else 'no names'}: they are those of the model"
+            " optimised anew, which is put together in the same way"
         )
-        names = {value: anew.network.values[twin].name for value, twin in places.items()}
         return cls(own, other.renamed(names), "file", "anew", altered, [note])
 
     @classmethod
@@ -153,6 +154,8 @@ class _Found:
     dtype: str
     """The coarsest one that the counterpart was computed with, all the way from the inputs."""
     own: Own | None
+    failed: bool = False
+    """Whether it is an output that did not pass."""
     source: bool = False
     comparison: report.Comparison | None = None
 
@@ -163,16 +166,23 @@ class _Found:
 
     @property
     def fails(self) -> bool:
-        """Whether it is off by more than rounding adds up to."""
-        return not self.error <= rounding.LIMITS[self.dtype]
+        """Whether it is off by more than rounding adds up to, or is an output that did not pass."""
+        return self.failed or not self.error <= rounding.LIMITS[self.dtype]
+
+    def jumps(self, earlier: Sequence[_Found]) -> bool:
+        """Whether it fails, what it is computed from does not, and that is no slow growth."""
+        largest = max((item.error for item in earlier), default=0.0)
+        slow = rounding.EXPLAINED * max(largest, rounding.UNIT[self.dtype])
+        return self.fails and not any(item.fails for item in earlier) and self.error > slow
 
 
 class _Search:
     """Looks at the results of a model one after the other, some at a time."""
 
-    def __init__(self, graphs: _Graphs, feeds: Mapping[str, Array]) -> None:
+    def __init__(self, graphs: _Graphs, feeds: Mapping[str, Array], failed: Sequence[str]) -> None:
         self._graphs = graphs
         self._feeds = feeds
+        self._failed = failed
         self.found: dict[int, _Found] = {}
         self.outputs: dict[int, Array] = {}
         """What was computed for the model's outputs, as the packed graph has it."""
@@ -253,17 +263,21 @@ class _Search:
         earlier = [self.found[value] for value in region.given if value in self.found]
         mine = computed[region.value]
         own = again.own(region, mine, rounding.coarsest(dtypes), _step(dtypes))
+        if any(math.isinf(item.error) for item in earlier):
+            # What operators make of values that should not be there is no fault of theirs.
+            own = None
+        network = self._graphs.model.network
         found = _Found(
             region,
             rounding.relative_error(expected, mine),
             rounding.coarsest([*dtypes, *(item.dtype for item in earlier)]),
             own,
+            failed=region.value in network.outputs
+            and network.values[region.value].name in self._failed,
         )
-        inherits = any(item.fails for item in earlier)
-        # Where it could not be run by itself, what fails with inputs that do not is to blame.
-        found.source = own.wrong if own is not None else found.fails and not inherits
+        # Where it could not be run by itself, what it is computed from has to tell.
+        found.source = own.wrong if own is not None else found.jumps(earlier)
         found.source |= not self._altered.isdisjoint(region.optimized)
-        network = self._graphs.model.network
         if region.value in network.outputs or (found.source and len(self.sources) < MOST_WRONG):
             # Its numbers are wanted; no gate is set for what is inside a graph.
             numbers = compared(expected, mine, Gates().bounds(""))
@@ -453,7 +467,7 @@ def _described(graphs: _Graphs, search: _Search, found: _Found) -> report.Operat
         optimized=_tensor(other.values[match.value]),
         optimized_type=other.maker(match.value).type,
         layout=match.layout.name if match.layout is not None else "",
-        covers=[own.name(own.operators[place]) for place in region.covers],
+        covers=[own.name(own.operators[place]) for place in region.covers[-_MOST_NAMED:]],
         fused=bool(region.covers) and matching.is_fused(other, region),
         inputs_agree=not any(item.fails for item in given),
         comparison=found.comparison,
