@@ -314,7 +314,7 @@ def _not_stored(what: str, answer: Answer) -> NoReturn:
     hint = _AGAIN
     if answer.status == 403:
         hint = (
-            "the address may have expired (an upload has about an hour), or a firewall before a"
+            "the address may have expired, or a firewall before a"
             f" runner of your own does not let it pass; otherwise {_AGAIN}"
         )
     raise ArtifactError(f"the storage did not take {what}: {_said(answer)}", hint)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
@@ -82,9 +83,11 @@ def test_however_it_is_cut_the_blocks_are_the_whole(cuts: list[bytes]) -> None:
     class Kept:
         def __init__(self) -> None:
             self.bodies: list[bytes] = []
+            self.ids: list[str] = []
 
         def send(self, what: str, method: str, url: str, *, body: Any, headers: Any) -> Any:
             self.bodies.append(bytes(body))
+            self.ids += parse_qs(urlsplit(url).query).get("blockid", [])
             return artifact.Answer(status=201, body=b"", headers={}, attempts=1)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -98,6 +101,8 @@ def test_however_it_is_cut_the_blocks_are_the_whole(cuts: list[bytes]) -> None:
     *blocks, _ = kept.bodies
     assert b"".join(blocks) == whole
     assert all(len(block) == 7 for block in blocks[:-1])
+    assert len(set(kept.ids)) == len(blocks)
+    assert len(set(map(len, kept.ids))) <= 1
     assert blob.size == len(whole)
     assert blob.digest == f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
@@ -240,7 +245,8 @@ def test_what_a_server_says_is_one_harmless_line(server: Service) -> None:
 
 
 def test_an_answer_without_an_end_is_not_read(server: Service) -> None:
-    server.faults["CreateArtifact"] = [Fault(status=200, body=b"[" + b"1," * (1 << 20) + b"1]")]
+    fields = {"ok": True, "signed_upload_url": server.signed, "more": "x" * (1 << 20)}
+    server.faults["CreateArtifact"] = [Fault(status=200, body=json.dumps(fields).encode())]
     assert "did not answer CreateArtifact as expected" in failing(server)
 
 
