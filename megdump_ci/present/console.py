@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,9 +17,10 @@ from megdump_ci.difference import working
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
-from megdump_ci.present import sweep, worst
+from megdump_ci.present import baseline, locate, sweep, worst
+from megdump_ci.present.columns import NAME, Error, fitting
 from megdump_ci.present.text import number_text, one_line, plain, size_text
-from megdump_ci.report import Change, Comparison, Gate, Graph, Number, Output, Report, Testcase
+from megdump_ci.report import Change, Gate, Graph, Report, Testcase
 
 SHOWN = 20
 """Testcases in the table; failing ones come first, the rest is in report.json."""
@@ -114,6 +115,8 @@ def document(report: Report) -> list[RenderableType]:
     parts: list[RenderableType] = [_files(report)]
     if report.change is not None:
         parts.append(Text(one_line(change_line(report.change), 400)))
+    if report.baseline is not None:
+        parts += baseline.lines(report.baseline)
     if report.testcases:
         parts.append(_testcases(report))
     if report.sweep is not None:
@@ -125,6 +128,7 @@ def document(report: Report) -> list[RenderableType]:
 def _files(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
     for label, graph in (
+        ("base", report.baseline.base if report.baseline is not None else None),
         ("model", report.model),
         ("exported", report.exported),
         ("packed", report.packed),
@@ -166,7 +170,7 @@ def _testcases(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("#", "testcase", "output"):
         table.add_column(name, overflow="ellipsis", no_wrap=name != "testcase")
-    columns = _columns(report)
+    columns = fitting(report)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
@@ -179,33 +183,7 @@ def _testcases(report: Report) -> Table:
     return table
 
 
-_Error = Callable[[Output], "Number | None"]
-
-
-def _columns(report: Report) -> dict[str, _Error]:
-    """The errors that the table shows, by their titles."""
-    outputs = [output for testcase in report.testcases for output in testcase.outputs]
-    columns: dict[str, _Error] = {
-        "assertion": lambda output: output.assertion.error if output.assertion else None,
-        "against model": lambda output: _error(output.against_model),
-    }
-    if any(output.against_python for output in outputs):
-        # What was traced comes from the same run, so the code itself is what to measure with.
-        del columns["against model"]
-        columns["eager\u2192dumped"] = lambda output: _error(output.model_against_python)
-        columns["eager\u2192written"] = lambda output: _error(output.against_python)
-    if report.exported is not None:
-        del columns["assertion"]
-    if report.lite is not None:
-        columns["lite"] = lambda output: _error(output.against_lite)
-    return columns
-
-
-def _error(comparison: Comparison | None) -> Number | None:
-    return comparison.error if comparison is not None else None
-
-
-def _add_rows(table: Table, testcase: Testcase, columns: Collection[_Error]) -> None:
+def _add_rows(table: Table, testcase: Testcase, columns: Collection[Error]) -> None:
     label = one_line(testcase.source.spec if testcase.source else "", 40)
     if not testcase.outputs:
         mark = Text("failed", "red") if not testcase.passed else Text("not verified", "yellow")
@@ -215,7 +193,7 @@ def _add_rows(table: Table, testcase: Testcase, columns: Collection[_Error]) -> 
         table.add_row(
             str(testcase.index) if place == 0 else "",
             Text(label if place == 0 else ""),
-            Text(one_line(output.name, 24)),
+            Text(one_line(output.name, NAME)),
             *(number_text(error(output)) for error in columns),
             Text("ok", "green") if passed else Text("failed", "red"),
         )
@@ -233,6 +211,7 @@ def _failures(report: Report) -> list[Text]:
     if len(lines) > SHOWN:
         shown.append(Text(f"and {len(lines) - SHOWN} more {_ALL}", "red"))
     shown += worst.lines(report)
+    shown += locate.lines(report.location) if report.location is not None else []
     # What fails a testcase was said there.
     missed = [gate for gate in report.gates if not gate.passed and gate.testcase is None]
     shown += [Text(one_line(gate_line(gate)), "red") for gate in missed]
