@@ -171,6 +171,7 @@ def altered(expected: Array, found: Array, dtype: str) -> tuple[int, int]:
     peak = np.abs(e[np.isfinite(e)]).max(initial=0.0)
     with np.errstate(all="ignore"):
         gap = np.where((e == f) | (np.isnan(e) & np.isnan(f)), 0.0, np.abs(e - f))
-        beyond = ~(gap <= SAME.get(dtype, SAME["float32"]) * np.maximum(np.abs(e), peak / 10))
+        spare = SAME.get(dtype, SAME["float32"]) * np.maximum(np.abs(e), peak / 10)
+        beyond = (gap != 0) & ~(gap <= spare)
     worst = int(np.argmax(np.where(beyond, np.nan_to_num(gap, nan=np.inf), -1.0)))
     return int(beyond.sum()), worst

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from megdump_ci import protocol, report, target
 from megdump_ci.commands.usercode import traced_path
-from megdump_ci.errors import ExitStatus, MegdumpError
+from megdump_ci.errors import EngineError, ExitStatus, MegdumpError
 from megdump_ci.options import PackOptions, VerifyOptions
 from megdump_ci.session import InternalError, Session, WorkerFailed
 from megdump_ci.state import State
@@ -72,7 +72,8 @@ def _located(
     finally:
         state.phases += session.phases()
         session.close()
-    assert found is not None
+    if found is None:
+        raise EngineError("nothing was said", "this is a fault of megdump-ci: please report it")
     return found
 
 

@@ -1,0 +1,144 @@
+"""When a run looks for the operator that goes wrong, and what it makes of how that ends."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from megdump_ci import report, session, worker
+from megdump_ci.commands import locate
+from megdump_ci.errors import ExitStatus, Problem
+from megdump_ci.options import VerifyOptions
+from megdump_ci.protocol import Failed, Finished, Located, encode
+from megdump_ci.report import Location
+from megdump_ci.state import State
+from tests.unit import reports
+
+ASKED = VerifyOptions(packed="out.mge", model="digits.mge", locate=True)
+NOT_ASKED = VerifyOptions(packed="out.mge", model="digits.mge", timeout=5)
+LOCATION = Location(testcase=1, kernels="fast", criterion="", operators=[])
+
+
+def says(*events: msgspec.Struct) -> str:
+    """A script that says these things."""
+    return f"print({b''.join(map(encode, events)).decode()!r}, end='')"
+
+
+FOUND = says(Located(LOCATION), Finished(1))
+
+
+def state(status: ExitStatus = ExitStatus.FAILED, **changes: Any) -> State:
+    """A run of which the second testcase failed."""
+    fields = {
+        "packed": reports.graph("out.mge", 35),
+        "testcases": [reports.case(0), reports.case(1, 0.25)],
+        "kernels": "fast",
+        "exit_status": status,
+    }
+    return State(**{**fields, **changes})
+
+
+def ran(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    script: str,
+    found: State,
+    options: VerifyOptions = NOT_ASKED,
+) -> State:
+    """What the state is after looking, in engine processes that are ``script``."""
+    entry = folder / "entry.py"
+    entry.write_text(f"import os, time\nNAIVE = 'MGB_USE_MEGDNN_DBG' in os.environ\n{script}\n")
+    monkeypatch.setattr(worker, "_ENTRY", entry)
+    with session.opened(folder, options, session.Silent()) as opened:
+        locate.execute(options, found, opened)
+    return found
+
+
+def test_a_failed_comparison_is_looked_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = ran(monkeypatch, tmp_path, FOUND, state())
+    assert found.location == LOCATION
+    assert found.warnings == []
+    assert [phase.name for phase in found.phases] == ["locating"]
+    assert found.exit_status == ExitStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "looks"),
+    {
+        "asked for": (state(ExitStatus.PASSED), ASKED, True),
+        "passed": (state(ExitStatus.PASSED), NOT_ASKED, False),
+        "does not run here": (state(ExitStatus.ENGINE), ASKED, False),
+        "was not run": (state(ExitStatus.PASSED, kernels=None), ASKED, False),
+        "no model": (state(), VerifyOptions(packed="out.mge"), False),
+    }.values(),
+)
+def test_when_it_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    found: State,
+    options: VerifyOptions,
+    looks: bool,
+) -> None:
+    looked = ran(monkeypatch, tmp_path, FOUND, found, options)
+    assert (looked.location == LOCATION) is looks
+    assert bool(looked.phases) is looks
+
+
+FAULT = Failed(ExitStatus.INTERNAL, [], "Traceback\n  a line\nKeyError: 'x'")
+REFUSED = Failed(ExitStatus.ENGINE, [Problem("no such kernel")], refused=True)
+ENDS = {
+    "crash": ("os.abort()", ("killed by SIGABRT while locating",), 2),
+    "hang": ("time.sleep(100)", ("longer than 0.5 s",), 2),
+    "refusal": (says(REFUSED), ("fast kernels: no such kernel; naive",), 2),
+    "wrong file": (says(Failed(ExitStatus.INPUT, [Problem("no input y")])), ("no input y",), 1),
+    "own fault": (says(FAULT), ("KeyError: 'x'", "please report it"), 1),
+    "silence": (says(Finished(1)), ("nothing was said",), 1),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("status", [ExitStatus.FAILED, ExitStatus.PASSED])
+def test_what_goes_wrong_is_a_warning_and_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str, status: ExitStatus
+) -> None:
+    script, words, tried = ENDS[end]
+    options = dataclasses.replace(ASKED, timeout=0.5 if end == "hang" else 20)
+    found = ran(monkeypatch, tmp_path, script, state(status), options)
+    assert found.location is None
+    (warning,) = found.warnings
+    assert "was not found" in warning
+    assert all(word in warning for word in words)
+    assert len(found.phases) == tried
+    assert found.exit_status == status
+    assert found.problems == []
+
+
+def test_naive_kernels_look_where_the_fast_ones_cannot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = f"if NAIVE:\n    {FOUND}\nelse:\n    os.abort()"
+    found = ran(monkeypatch, tmp_path, script, state())
+    assert found.location == LOCATION
+    assert "looked for with naive kernels" in found.warnings[0]
+    only_naive = ran(monkeypatch, tmp_path, script, state(kernels="naive"))
+    assert only_naive.location == LOCATION
+    assert only_naive.warnings == []
+
+
+def test_the_worst_testcase_is_looked_at() -> None:
+    def worst(*cases: report.Testcase) -> int:
+        return locate.worst_testcase(cases).index
+
+    good, bad, worse = reports.case(0), reports.case(1, 0.25), reports.case(2, 0.5)
+    assert worst(good, bad, worse) == 2
+    assert worst(good, bad, reports.case(3, 0.25)) == 1
+    assert worst(bad, reports.case(4, math.inf), worse) == 4
+    assert worst(good, reports.case(5, 1e-5)) == 5
+    # Failed for another reason than its error, which is none.
+    assert worst(bad, msgspec.structs.replace(good, passed=False, outputs=[])) == 1
+    assert worst(reports.case(6, 1e-5), msgspec.structs.replace(good, passed=False)) == 0
