@@ -1,7 +1,7 @@
 """Bring the made parts of the documentation up to date: ``make docs``.
 
 Those are ``action.yml``, the tables of README.md (between ``<!-- name -->`` and ``<!-- end -->``)
-and the JSON schema of the report. A test fails when one of them is stale.
+and the JSON schemas of the reports and of megdump.toml. A test fails when one of them is stale.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from megdump_ci import report
+from megdump_ci import merged, report
 from megdump_ci.action.manifest import OUTPUTS, action_yml, text_of
 from megdump_ci.action.options import GROUPS as JOB_GROUPS
 from megdump_ci.action.options import ActionOptions
 from megdump_ci.options import GROUPS, OptionSpec, PackOptions, specs
+from megdump_ci.project import schema
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,12 +28,16 @@ def made() -> dict[str, str]:
         "inputs": _tables(JOB_GROUPS, ActionOptions),
         "outputs": _outputs(),
     }
-    schema = json.dumps(report.json_schema(), indent=2)
+    schemas = {"megdump": schema, "merged": merged, "report": report}
     return {
         "action.yml": action_yml(),
-        "docs/report.schema.json": f"{schema}\n",
+        **{f"docs/{name}.schema.json": _schema(module) for name, module in schemas.items()},
         "README.md": filled((ROOT / "README.md").read_text(), tables),
     }
+
+
+def _schema(module: Any) -> str:
+    return f"{json.dumps(module.json_schema(), indent=2)}\n"
 
 
 def filled(page: str, tables: dict[str, str]) -> str:

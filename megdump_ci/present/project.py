@@ -22,8 +22,9 @@ from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions
 DETAILED = 10
 """Failed entries that are told in full; the others have their reports."""
 
-_WIDEST = 40
-_COLUMNS = {"testcases": 9, "max error": 9, "size": 8, "seconds": 7}
+# With these, a row has 80 columns at most.
+_WIDEST = 28
+_COLUMNS = {"cases": 5, "max error": 9, "size": 8, "seconds": 7}
 
 
 def run(options: ProjectOptions) -> int:

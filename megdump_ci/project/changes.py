@@ -41,12 +41,12 @@ def since(project: Project, entries: Sequence[Entry], ref: str) -> Changes:
     if ref.strip("0") == "":
         return Changes(entries=tuple(entries), note="there is no earlier commit: all are selected")
     try:
-        snapshot = history.snapshot(project.folder, ref)
+        with history.snapshot(project.folder, ref) as snapshot:
+            comparison = _Comparison(project, snapshot)
+            found = {entry.name: comparison.reason(entry) for entry in entries}
     except history.Gone:
         note = f"the history does not have {ref} any more: all are selected"
         return Changes(entries=tuple(entries), note=note)
-    comparison = _Comparison(project, snapshot)
-    found = {entry.name: comparison.reason(entry) for entry in entries}
     return Changes(
         entries=tuple(entry for entry in entries if found[entry.name]),
         reasons={name: reason for name, reason in found.items() if reason},

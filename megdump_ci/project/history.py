@@ -7,6 +7,7 @@ another user, which git itself refuses for that reason.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
@@ -132,7 +133,8 @@ class Snapshot:
         return found.as_raw_string() if isinstance(found, Blob) else b""
 
 
-def snapshot(folder: Path, ref: str) -> Snapshot:
+@contextlib.contextmanager
+def snapshot(folder: Path, ref: str) -> Iterator[Snapshot]:
     """The tree of the commit ``ref`` of the repository that ``folder`` is in.
 
     Raises :class:`InputError` if there is no such commit, and :class:`Gone` if it is one that
@@ -145,9 +147,10 @@ def snapshot(folder: Path, ref: str) -> Snapshot:
             f"{os.path.abspath(folder)} is in no git repository, so nothing is known of {ref}",
             "check out the repository there, or leave out --changed-since",
         ) from error
-    if repository.bare:
-        raise InputError("the git repository has no working tree", "check it out")
-    return Snapshot(repository, _commit(repository, ref), ref)
+    with repository:
+        if repository.bare:
+            raise InputError("the git repository has no working tree", "check it out")
+        yield Snapshot(repository, _commit(repository, ref), ref)
 
 
 def _commit(repository: Repo, ref: str) -> Commit:

@@ -180,6 +180,8 @@ class _Run:
         return msgspec.structs.replace(entry, model=self._project.model_of(self._entry))
 
     def _without_report(self, status: int) -> tuple[int, list[Problem]]:
+        if self._stopped:
+            return ExitStatus.INPUT, [Problem("it was stopped", "run it again")]
         log = (self._scratch / "log").read_bytes()[-_TAIL:].decode(errors="replace").strip()
         if status < 0:
             name = signal.Signals(-status).name
