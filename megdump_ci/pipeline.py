@@ -7,6 +7,7 @@ as a line of the report.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
@@ -27,6 +28,7 @@ from megdump_ci.options import (
     to_argv,
     to_facts,
 )
+from megdump_ci.present import files
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
 from megdump_ci.state import State
 
@@ -62,14 +64,30 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
         state.exit_status = error.exit_status
         # What was begun is gone.
         state.exported = state.packed = state.deploy = None
+    return _reported(options, state, start)
+
+
+def _reported(options: Options, state: State, start: float) -> report.Report:
+    """The report, and its files in the folder that was asked for."""
     result = _report(options, state, time.monotonic() - start)
-    if options.report and Path(options.report).is_dir():
-        try:
-            output.write_whole(str(Path(options.report, "report.json")), report.to_json(result))
-        except InputError as error:
-            state.problems += error.problems
-            state.exit_status = error.exit_status
-            result = _report(options, state, time.monotonic() - start)
+    if not options.report or not Path(options.report).is_dir():
+        return result
+    contents, faults = files.made(result)
+    if faults:
+        state.problems += faults
+        # What the run itself came to, if that is no pass, is the more important of the two.
+        state.exit_status = state.exit_status or ExitStatus.INTERNAL
+        result = _report(options, state, time.monotonic() - start)
+        contents, _ = files.made(result)
+    try:
+        files.write(options.report, contents)
+    except InputError as error:
+        state.problems += error.problems
+        state.exit_status = error.exit_status
+        result = _report(options, state, time.monotonic() - start)
+        # Those that are there already say less than is known now.
+        with contextlib.suppress(InputError):
+            files.write(options.report, files.made(result)[0])
     return result
 
 
