@@ -67,9 +67,9 @@ def test_a_wrong_operator() -> None:
     found = shown(*steps, wrong=[operator, second], kernels="naive", notes=["a note"])
     assert found == [
         (
-            "first wrong operator: conv2.RELU (ConvBiasForward, fused: conv2.Convolution, conv2.ADD),"
-            f" float32 as float16 (1,64,28,28) as NCHW4, error 0.31, SQNR {SQNR:.3g} dB; its inputs"
-            " agree"
+            "first wrong operator: conv2.RELU (ConvBiasForward, fused: conv2.Convolution,"
+            " conv2.ADD), float32 as float16 (1,64,28,28) as NCHW4, error 0.31, SQNR"
+            f" {SQNR:.3g} dB; its inputs agree"
         ),
         "  3 of its values are NaN and 4 infinite",
         "  by itself off by 33.1 times what rounding explains",
@@ -78,8 +78,8 @@ def test_a_wrong_operator() -> None:
             " conv2.RELU"
         ),
         (
-            "  constant conv2.weight of conv2.RELU is not what optimising the model gives: 1 of 36864"
-            " elements differ, at [0, 3, 1, 1] 0.5 became 0.7"
+            "  constant conv2.weight of conv2.RELU is not what optimising the model gives: 1 of"
+            " 36864 elements differ, at [0, 3, 1, 1] 0.5 became 0.7"
         ),
         "  pool has pad_h 0 in the file, optimising the model gives 1",
         "  wrong by themselves, too: conv3.RELU",
