@@ -22,7 +22,7 @@ setup: $(setup) ## Make or update .venv (the targets below do it themselves)
 
 .PHONY: demo
 demo: $(setup) ## Pack and verify every model in samples/, results in out/
-	@$(bin)/python samples/demo.py
+	@$(bin)/megdump-ci run --config samples/megdump.toml --report out
 
 .PHONY: test
 test: $(setup) ## Run the unit tests and the tests on the real engine
@@ -46,8 +46,9 @@ lint: $(setup) $(linters)/stamp ## Check format, style and types, the Dockerfile
 	@$(linters)/bin/hadolint Dockerfile
 	@$(linters)/bin/shellcheck .ci/run requirements/venv.sh
 	@$(linters)/bin/zizmor --offline --quiet --persona pedantic .
+	@$(linters)/bin/zizmor --offline --quiet tests/workflow/*.yml
 	@check=$(linters)/bin/check-jsonschema; \
-	$$check --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
+	$$check --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml tests/workflow/*.yml; \
 	$$check --quiet --builtin-schema vendor.github-actions action.yml; \
 	$$check --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 

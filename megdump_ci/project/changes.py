@@ -66,6 +66,8 @@ class _Comparison:
 
     def _reasons(self, entry: Entry) -> Iterator[str]:
         yield self._changed(paths.file_of(entry.options.model))
+        if entry.options.baseline:
+            yield self._changed(entry.options.baseline)
         for text in entry.options.data:
             yield from self._in_data(text.strip())
         for pattern in entry.watch:

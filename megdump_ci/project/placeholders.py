@@ -16,7 +16,7 @@ MEANINGS = {
 }
 """What can stand in braces."""
 
-FIELDS = ("name", "data", "output", "deploy_output", "report", "watch")
+FIELDS = ("name", "data", "baseline", "output", "deploy_output", "report", "watch")
 """The options whose values are filled in."""
 
 

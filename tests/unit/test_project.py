@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import runpy
 import subprocess
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import tomli
 
 from megdump_ci.packed import graph_format
+from megdump_ci.project import file
 from megdump_ci.testcase.listfile import read_lines
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,8 @@ def test_the_container_gets_what_its_dockerfile_copies() -> None:
 
 def test_the_samples_are_what_the_demo_and_the_page_name() -> None:
     models = {path.stem for path in SAMPLES.glob("*.mge")}
-    assert models == runpy.run_path(str(SAMPLES / "demo.py"))["SAMPLES"].keys()
+    listed = file.read(str(SAMPLES / "megdump.toml")).entries
+    assert models == {entry.name for entry in listed}
     page = (SAMPLES / "README.md").read_text()
     assert models == set(re.findall(r"^\| `(\w+)\.mge`", page, re.MULTILINE))
 

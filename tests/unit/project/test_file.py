@@ -214,11 +214,3 @@ def test_entries_are_chosen_by_name_in_the_files_order(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no entry 'd'"):
         project.chosen(["a", "d"])
     assert project.model_of(project.entries[0]) == str(tmp_path / "a.mge")
-
-
-def test_the_samples_are_a_project() -> None:
-    samples = Path(__file__).parents[3] / "samples"
-    project = file.read(str(samples / "megdump.toml"))
-    assert {entry.options.model for entry in project.entries} == {
-        path.name for path in samples.glob("*.mge")
-    }
