@@ -26,6 +26,14 @@ from megdump_ci.report import (
 SHOWN = 100
 """How many operators and parameters of those that changed a report has."""
 
+KINDS: dict[ChangeKind, str] = {
+    "identical": "identical files",
+    "equivalent": "same operators and parameters, other bytes",
+    "weights": "other weights",
+    "structure": "other structure",
+}
+"""The kinds of change in few words."""
+
 _FACE = ("name", "shape", "dtype")
 
 
@@ -60,7 +68,7 @@ def headline(found: Baseline) -> str:
     if found.change == "identical":
         return "identical: the same bytes"
     if found.change == "equivalent":
-        return f"the same operators and parameters, other bytes: {'; '.join(_other_bytes(found))}"
+        return f"{KINDS['equivalent']}: {'; '.join(_other_bytes(found))}"
     if found.change == "weights":
         whole = parameters.alike + parameters.changed
         return (
@@ -68,7 +76,8 @@ def headline(found: Baseline) -> str:
             f"{_largest(found.parameters)}; {_counted(operators.alike, 'operator')} alike"
         )
     parts = [f"operators {totals_text(operators)}", f"parameters {totals_text(parameters)}"]
-    faces = [tensor_text(item) for item in (*found.inputs, *found.outputs) if _is_face(item)]
+    faces = [f"input {tensor_text(item)}" for item in found.inputs if _is_face(item)]
+    faces += [f"output {tensor_text(item)}" for item in found.outputs if _is_face(item)]
     return "; ".join([f"other structure: {parts[0]}", parts[1], *faces])
 
 
@@ -98,9 +107,10 @@ def _other_bytes(found: Baseline) -> list[str]:
         parts.append(f"format {found.model.format}, was {found.base.format}")
     names = found.operator_totals.renamed + found.parameter_totals.renamed
     if names:
-        parts.append(f"{_counted(names, 'name')} of operators and parameters differ")
+        parts.append(f"{_counted(names, 'other name')} of operators and parameters")
     for what, tensors in (("input", found.inputs), ("output", found.outputs)):
-        parts += [f"{what} {tensor_text(item)}" for item in tensors]
+        count = sum(any(edit.what == "name" for edit in item.edits) for item in tensors)
+        parts += [f"{_counted(count, what)} renamed"] if count else []
     return parts or ["metadata, or names that the engine made up"]
 
 
@@ -117,10 +127,23 @@ def parameter_text(change: ParameterChange) -> str:
         sides = (change.base, change.model)
         texts = [f"{item.dtype} {tuple(item.shape or ())}" for item in sides if item is not None]
         return " to ".join(texts)
-    text = f"relative change {relative(change.metrics):.2g}, SQNR {sqnr_text(change.metrics.sqnr)}"
-    if change.base and change.model and change.base.dtype != change.model.dtype:
-        text = f"{change.base.dtype} to {change.model.dtype}, {text}"
-    return text
+    parts = []
+    if not _same_dtype(change) and change.base and change.model:
+        parts.append(f"{change.base.dtype} to {change.model.dtype}")
+    if change.non_finite is not None:
+        counts = change.non_finite
+        parts.append(f"{counts.nan} NaN and {counts.inf} infinite")
+    if change.metrics.sqnr != "inf" or not parts:
+        sqnr = sqnr_text(change.metrics.sqnr)
+        parts.append(f"relative change {relative(change.metrics):.2g}, SQNR {sqnr}")
+    return ", ".join(parts)
+
+
+def size(change: ParameterChange) -> float:
+    """A number that is smaller for a larger change."""
+    if change.metrics is None or change.non_finite is not None:
+        return -math.inf
+    return float(change.metrics.sqnr)
 
 
 def relative(metrics: Metrics) -> float:

@@ -34,9 +34,7 @@ def operators(alignment: Alignment) -> tuple[list[OperatorChange], Totals]:
     """The operators that changed, the most telling ones first, and how many are what."""
     ranked: list[tuple[int, OperatorChange]] = []
     alike = changed = renamed = 0
-    inputs = alignment.base.inputs
-    pairs = {own: other for own, other in alignment.partners.items() if own not in inputs}
-    for own, other in sorted(pairs.items(), key=lambda pair: pair[1]):
+    for own, other in sorted(alignment.partners.items(), key=lambda pair: pair[1]):
         edits, rank = _edits(alignment, own, other)
         renamed += _renamed(_name(alignment.base, own), _name(alignment.model, other))
         if edits:
@@ -64,7 +62,7 @@ def _renamed(own: str, other: str) -> bool:
 
 
 def _alone(side: Side, matched: Iterable[int], how: str) -> list[OperatorChange]:
-    left = set(side.places).difference(matched, side.inputs)
+    left = set(side.places).difference(matched)
     return [
         OperatorChange(
             how="added" if how == "added" else "removed",
@@ -146,13 +144,16 @@ def _value_name(side: Side, value: int) -> str:
 def _result_edits(alignment: Alignment, own: int, other: int) -> list[Edit]:
     base, model = alignment.base, alignment.model
     results = base.network.operators[own].outputs, model.network.operators[other].outputs
+    used = [
+        (index, mine, theirs)
+        for index, (mine, theirs) in enumerate(zip(*results, strict=False))
+        if mine in base.network.used or theirs in model.network.used
+    ]
     found = []
-    for index, (mine, theirs) in enumerate(zip(*results, strict=False)):
-        if mine in base.network.used or theirs in model.network.used:
-            edits = form_edits(tensor(base, mine), tensor(model, theirs))
-            # There is mostly one that is used.
-            suffix = f" of result {index}" if len(results[1]) > 1 else ""
-            found += [msgspec.structs.replace(edit, what=edit.what + suffix) for edit in edits]
+    for index, mine, theirs in used:
+        suffix = f" of result {index}" if len(used) > 1 else ""
+        edits = form_edits(tensor(base, mine), tensor(model, theirs))
+        found += [msgspec.structs.replace(edit, what=edit.what + suffix) for edit in edits]
     return found
 
 

@@ -344,6 +344,14 @@ class PackOptions(LocateOptions, CrossCheckOptions, ModelOptions):
         metavar="OUT",
         short="-o",
     )
+    baseline: str = option(
+        "an earlier version of the model, dumped or packed: the report then says what changed in"
+        " operators, parameters, inputs and outputs, and how far the outputs drift on the same"
+        " testcases. It does not change the verdict",
+        "",
+        group="input",
+        metavar="FILE",
+    )
     no_assert: bool = option(
         "pack without expected values and assertions, for benchmarking; nothing is compared and"
         " the verdict is 'not verified'",

@@ -14,7 +14,7 @@ import shlex
 import time
 from pathlib import Path
 
-from megdump_ci import __version__, output, report, scrutiny
+from megdump_ci import __version__, baseline, output, report, scrutiny
 from megdump_ci.commands import diff, export, locate, pack, sweep, verify
 from megdump_ci.errors import ExitStatus, InputError, MegdumpError
 from megdump_ci.options import (
@@ -181,6 +181,13 @@ def _headline(verdict: report.Verdict, state: State) -> str:
     # What fails a testcase is told by the testcase; this is what only all of them together tell.
     gates = f", {', '.join(missed)} missed" if passed == count and missed else ""
     word = "PASS" if verdict == "passed" else "FAIL"
+    if state.baseline is not None and state.packed is None:
+        what = baseline.KINDS[state.baseline.change]
+        if verdict == "passed":
+            # Without a limit, there was nothing to pass.
+            word = "PASS" if state.gates else "DIFF"
+            return f"{word}: {what}{largest} on {count} {noun}{kernels}"
+        gates += f", {what}"
     return f"{word}: {passed} of {count} {noun}{gates}{largest}{kernels}"
 
 

@@ -35,6 +35,7 @@ def localised(options: PackOptions, environ: Mapping[str, str]) -> PackOptions:
     options = dataclasses.replace(
         options,
         model=_moved(options.model, moves),
+        baseline=_moved(options.baseline, moves),
         data=tuple(_moved(item, moves) for item in options.data),
         output=_moved(options.output, moves),
         deploy_output=_moved(options.deploy_output, moves),

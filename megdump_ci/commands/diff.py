@@ -20,6 +20,10 @@ from megdump_ci.state import State
 from megdump_ci.testcase import transform
 from megdump_ci.testcase.spec import TestcaseSpec, read_specs
 
+PHASE = "compare with the base model"
+GRAPHS = "both models"
+"""What the kernels have to run."""
+
 _PHASES: dict[report.Kernels, str] = {
     "fast": "comparing",
     "naive": "comparing with naive kernels",
@@ -29,15 +33,15 @@ _PHASES: dict[report.Kernels, str] = {
 def execute(options: DiffOptions, state: State, session: Session) -> None:
     """Compare the two models; the state then holds what was found, and the verdict."""
     specs = _readable(options)
-    session.observer.phase("compare with the base model")
+    session.observer.phase(PHASE)
 
     def attempt(kernels: report.Kernels) -> None:
         compare(_job(options, specs), specs, state, session, kernels)
         state.conclude(len(specs), options.gates)
 
-    if not fallback.verify(attempt, state, session):
+    if not fallback.verify(attempt, state, session, GRAPHS):
         raise EngineError(
-            f"this machine cannot run both models: {fallback.reasons(state)}",
+            f"this machine cannot run {GRAPHS}: {fallback.reasons(state)}",
             "compare models without the layout or pass that does not run here",
         )
 

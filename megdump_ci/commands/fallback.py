@@ -30,8 +30,13 @@ def start(session: Session, kernels: Kernels) -> Worker:
     return session.start(_PHASES[kernels], kernels)
 
 
-def verify(attempt: Callable[[Kernels], None], state: State, session: Session) -> bool:
-    """Attempt to verify with each kernels in turn; whether one of them could run the graph.
+def verify(
+    attempt: Callable[[Kernels], None],
+    state: State,
+    session: Session,
+    what: str = "the packed graph",
+) -> bool:
+    """Attempt to verify ``what`` with each kernels in turn; whether one of them could run it.
 
     Raises what ``attempt`` raises, where it does not tell of kernels that cannot.
     """
@@ -52,8 +57,8 @@ def verify(attempt: Callable[[Kernels], None], state: State, session: Session) -
             state.kernels = kernels
             if state.kernel_failures:
                 state.warnings.append(
-                    "verified with MegEngine's naive kernels, since the fast ones do not run the"
-                    f" packed graph on this machine: {reasons(state)}"
+                    "verified with MegEngine's naive kernels, since the fast ones do not run"
+                    f" {what} on this machine: {reasons(state)}"
                 )
             return True
     return False

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from megdump_ci import output, packed, protocol, report, target
-from megdump_ci.commands import crosscheck, fallback
+from megdump_ci.commands import baseline, crosscheck, diff, fallback
 from megdump_ci.commands.usercode import Exported, run_code
 from megdump_ci.errors import ExitStatus, Problem, check_all
+from megdump_ci.gates import Gates
 from megdump_ci.options import PackOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
@@ -72,6 +73,15 @@ def execute(options: PackOptions, state: State, session: Session) -> None:
                 gates=options.gates,
             )
             crosscheck.run(job, state, session)
+        if options.baseline:
+            diff_job = protocol.DiffJob(
+                base=options.baseline,
+                model=exported.path if exported else options.model,
+                shown=options.model,
+                gates=Gates(),
+                packed=str(files["packed"].temporary),
+            )
+            baseline.run(diff_job, specs, state, session)
         _place(options, state, files, written)
 
 
@@ -133,6 +143,8 @@ def _readable(options: PackOptions) -> list[TestcaseSpec]:
         *(partial(output.check_writable, path) for path in written),
         lambda: output.check_apart(written, options.model),
     ]
+    if options.baseline:
+        checks.append(partial(diff.check_base, options.baseline))
     check_all(checks)
     return specs
 

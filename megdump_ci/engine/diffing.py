@@ -138,7 +138,7 @@ def _baseline(base: Read, model: Read, alignment: Alignment) -> report.Baseline:
     found = changes.parameters(alignment, constants)
     unlike = [(a, b) for a, b in found.pairs if constants[0][a].digest != constants[1][b].digest]
     parameters = changes.lone_parameters(alignment, found)
-    parameters += sorted(_changed(base, model, alignment, unlike), key=_sqnr)
+    parameters += sorted(_changed(base, model, alignment, unlike), key=baseline.size)
     inputs, outputs = changes.inputs(alignment), changes.outputs(alignment)
     result = report.Baseline(
         change=baseline.kind(
@@ -175,10 +175,6 @@ def _changed(
             comparable = before.shape == after.shape and before.size
             found = compare.difference(before, after, 0.0) if comparable else None
             yield changes.parameter_change(alignment, own, other, found)
-
-
-def _sqnr(change: report.ParameterChange) -> float:
-    return -math.inf if change.metrics is None else float(change.metrics.sqnr)
 
 
 def _notes(base: Read, model: Read) -> list[str]:
@@ -266,8 +262,9 @@ class _Drift:
             self._output(names[1], before[own], after[other])
             for (own, other), names in self._shared.items()
         ]
-        reasons = [item.against_base.reason for item in outputs if item.against_base]
-        if all(item.against_base and item.against_base.error is None for item in outputs):
+        found = [item.against_base for item in outputs if item.against_base is not None]
+        if all(item.error is None for item in found):
+            reasons = dict.fromkeys(item.reason for item in found)
             return f"nothing was compared: {'; '.join(reasons) or 'no output is in both'}", outputs
         return self._missing, outputs
 

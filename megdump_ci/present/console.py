@@ -90,7 +90,8 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
     if silent:
         out.print(Text(number_text(report.max_error) if report.max_error is not None else "-"))
         return
-    if report.testcases or report.sweep or report.verdict == "not verified":
+    whole = report.testcases or report.sweep or report.baseline
+    if whole or report.verdict == "not verified":
         for part in document(report):
             out.print(part, soft_wrap=isinstance(part, Text))
     style = f"bold {STYLES[report.verdict]}"
