@@ -12,6 +12,7 @@ import contextlib
 import io
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from typing import TextIO, cast
 
@@ -22,6 +23,14 @@ MESSAGE_LIMIT = 4096
 
 ANNOTATION_LIMIT = 10
 """Annotations of one type that the runner keeps of a step; more are only in the log."""
+
+STYLES = {
+    "green": "\x1b[1;32m",
+    "red": "\x1b[1;31m",
+    "yellow": "\x1b[1;33m",
+    "dim": "\x1b[2m",
+}
+_RESET = "\x1b[0m"
 
 # Control and format characters, but not tab, line feed, carriage return and escape (colours).
 _INVISIBLE = re.compile(
@@ -65,9 +74,13 @@ class Log:
         self._stream = stream
         self._annotations: dict[str, int] = {}
 
-    def line(self, text: str = "") -> None:
-        """Write text that is not a command, whatever it says."""
-        self._write(neutral(text))
+    def line(self, text: str = "", style: str = "") -> None:
+        """Write text that is not a command, whatever it says, nor steers a terminal.
+
+        ``style`` is what :data:`STYLES` has, for all of it.
+        """
+        text = neutral(plain(text))
+        self._write(f"{STYLES[style]}{text}{_RESET}" if style else text)
 
     @contextlib.contextmanager
     def group(self, title: str) -> Iterator[None]:
@@ -77,6 +90,20 @@ class Log:
             yield
         finally:
             self._write(command("endgroup"))
+
+    @contextlib.contextmanager
+    def phase(self, title: str) -> Iterator[None]:
+        """A group, and below it the time that it took: folded up, it still tells that."""
+        began = time.monotonic()
+        try:
+            with self.group(title):
+                yield
+        finally:
+            self.line(f"{title}: {time.monotonic() - began:.1f} s", "dim")
+
+    def room(self, kind: str) -> int:
+        """How many more annotations of that kind the runner keeps."""
+        return max(ANNOTATION_LIMIT - self._annotations.get(kind, 0), 0)
 
     @contextlib.contextmanager
     def untrusted(self) -> Iterator[TextIO]:

@@ -83,6 +83,21 @@ def _read(environ: Mapping[str, str], kind: type[_Kind], problems: list[Problem]
     return options
 
 
+def texts(given: Inputs) -> list[str]:
+    """The inputs that are not as they are by default, as a workflow has them."""
+    found = []
+    for options in (given.pack, given.action):
+        for spec in specs(type(options)):
+            value = getattr(options, spec.field)
+            if value == default_of(spec):
+                continue
+            items = value.texts() if isinstance(value, Limits) else value
+            lines = [str(item) for item in items] if spec.many else [str(value)]
+            text = lines[0].lower() if spec.kind is bool else "\n  ".join(lines)
+            found.append(f"{spec.name}: {'|' + chr(10) + '  ' if len(lines) > 1 else ''}{text}")
+    return found
+
+
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """A warning for each input that the action does not have."""
     known = {name: spec.name for spec in action_specs() for name in _names(spec)}

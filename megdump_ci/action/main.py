@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +15,20 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from megdump_ci import __version__
 from megdump_ci.action import files, inputs, paths
-from megdump_ci.action.commands import ANNOTATION_LIMIT, Log
+from megdump_ci.action.commands import Log
 from megdump_ci.action.options import ActionOptions
 from megdump_ci.action.ownership import Handover
+from megdump_ci.action.progress import Phases
 from megdump_ci.errors import ExitStatus, Interrupted, MegdumpError, Problem
 from megdump_ci.options import PackOptions
+from megdump_ci.present.text import plain
 
 if TYPE_CHECKING:
     from megdump_ci.action.bundle import Entry
     from megdump_ci.report import Report, Verdict
 
 _WIDTH = 120
-_EVERY = 10.0
-"""Seconds between two lines that say how far the run is."""
+_STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +52,24 @@ def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
     log.line(f"megdump-ci {__version__}")
     root = paths.workspace(environ)
     os.chdir(root)
-    for text in inputs.unknown(environ):
-        log.warning(text)
+    _annotate_unknown(environ, root, log)
     with _on_stop(_stop):
         outcome = _attempt(environ, root, log)
     # From here it takes a moment, and the next steps (if: always()) want to know the verdict.
     with _on_stop(signal.SIG_IGN):
-        _annotate(outcome, root, log)
+        _annotate(outcome, environ, root, log)
         _write_summary(outcome, environ, log)
         status = _write_outputs(outcome, environ, root, log)
     # This takes as long as it takes, and whatever becomes of it, the verdict is told by now.
     with _on_stop(_stop):
-        return _upload(outcome, status, environ, root, log)
+        end = _upload(outcome, status, environ, root, log)
+    _say_verdict(outcome, end, log)
+    return end
 
 
 def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
     try:
-        given = inputs.read(environ)
-        options = paths.localised(given.pack, environ)
+        given, options = _read(environ, log)
         handover = Handover(
             root,
             (options.output, options.deploy_output),
@@ -85,26 +85,41 @@ def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
     # The last line of defence: whatever happens, the next steps are told the verdict.
     except Exception as error:
         with log.untrusted() as stream:
-            stream.write(traceback.format_exc())
+            stream.write(plain(traceback.format_exc()))
         return _fault(error)
+
+
+def _read(environ: Mapping[str, str], log: Log) -> tuple[inputs.Inputs, PackOptions]:
+    with log.phase("Check the inputs"):
+        given = inputs.read(environ)
+        for text in inputs.texts(given):
+            log.line(text)
+        return given, paths.localised(given.pack, environ)
 
 
 def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outcome:
     # Not before the inputs are right: these take longer to load than the answer to a wrong one.
     from rich.console import Console
+    from rich.text import Text
 
     from megdump_ci.action import bundle
     from megdump_ci.pipeline import run
-    from megdump_ci.present.console import show
+    from megdump_ci.present.console import document, show
 
     before = bundle.marks(options.report)
-    with log.group(f"Pack and verify {options.model}"), log.untrusted() as stream:
-        result = run(options, _Progress(stream))
-    with log.untrusted() as stream:
+    with Phases(log) as phases:
+        result = run(options, phases)
+    # Folded up if all is well; else it is what somebody opens the log for.
+    fold = log.group("Report") if result.verdict == "passed" else contextlib.nullcontext()
+    with fold, log.untrusted() as stream:
         console = Console(
             file=stream, force_terminal=True, color_system="standard", width=_WIDTH, highlight=False
         )
-        show(result, console, console, silent=options.silent)
+        if options.silent:
+            show(result, console, console, silent=True)
+        else:
+            for part in document(result):
+                console.print(part, soft_wrap=isinstance(part, Text))
     return Outcome(
         verdict=result.verdict,
         exit_status=result.exit_status,
@@ -115,28 +130,6 @@ def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outc
         job=job,
         written=bundle.entries(result, options.report, before, root),
     )
-
-
-class _Progress:
-    """Says in the log how the run goes on; a log has no place for a bar."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._next = time.monotonic() + _EVERY
-
-    def phase(self, name: str) -> None:
-        """Name what is going on."""
-        self._say(name)
-
-    def advanced(self, done: int, total: int) -> None:
-        """Say how far it is, now and then."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _EVERY
-            self._say(f"{done} of {total} testcases checked")
-
-    def _say(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
 
 
 def _stopped(error: MegdumpError) -> Outcome:
@@ -164,48 +157,48 @@ def _fault(error: Exception) -> Outcome:
     )
 
 
-def _annotate(outcome: Outcome, root: Path, log: Log) -> None:
-    for problem in outcome.problems:
-        message = f"{problem.message}\n{problem.hint}" if problem.hint else problem.message
-        file = paths.shown(problem.file, root) if problem.file and problem.line else ""
-        log.error(message, file=file, line=problem.line)
-    if outcome.result is None:
+def _annotate(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> None:
+    from megdump_ci.action import annotations
+    from megdump_ci.action.places import Places
+
+    places = Places(environ, root, outcome.options.model if outcome.options else "")
+    found = [*annotations.of_problems(outcome.problems, outcome.exit_status, places)]
+    if outcome.result is not None:
+        found += annotations.of_report(outcome.result, places)
+    annotations.tell(found, log)
+
+
+def _annotate_unknown(environ: Mapping[str, str], root: Path, log: Log) -> None:
+    texts = inputs.unknown(environ)
+    if not texts:
         return
-    for text in outcome.result.warnings:
-        log.warning(text)
-    if outcome.verdict == "failed":
-        log.error(outcome.headline)
-        _annotate_testcases(outcome.result, root, log)
-    elif outcome.verdict == "not verified":
-        log.warning(outcome.headline)
+    from megdump_ci.action.places import Places
+
+    places = Places(environ, root)
+    for text in texts:
+        place = places.problem(Problem(text), ExitStatus.INPUT)
+        log.warning(text, title="no such input", file=place.file, line=place.line)
 
 
-def _annotate_testcases(result: Report, root: Path, log: Log) -> None:
-    from megdump_ci.action.summary import reason
-
-    failed = [testcase for testcase in result.testcases if not testcase.passed]
-    # One annotation is the headline.
-    for testcase in failed[: ANNOTATION_LIMIT - 1]:
-        source = testcase.source
-        file = paths.shown(source.file, root) if source and source.file and source.line else ""
-        spec = f" ({source.spec})" if source else ""
-        log.error(
-            f"testcase {testcase.index}{spec}: {reason(testcase)}",
-            file=file,
-            line=source.line if source else 0,
-        )
+def _say_verdict(outcome: Outcome, exit_status: int, log: Log) -> None:
+    """The last line, outside of any group."""
+    seconds = f" ({outcome.result.seconds:.1f} s)" if outcome.result else ""
+    log.line(f"{outcome.headline}{seconds}", _STYLES[outcome.verdict])
+    if exit_status != outcome.exit_status:
+        log.line(f"the step ends with exit status {exit_status} for what came after", "red")
 
 
 def _write_summary(outcome: Outcome, environ: Mapping[str, str], log: Log) -> None:
-    from megdump_ci.action.summary import markdown
+    from megdump_ci.action.summary import RESERVED, markdown
 
     path = environ.get("GITHUB_STEP_SUMMARY", "")
     text = markdown(
         outcome.verdict,
         outcome.headline,
         outcome.problems,
-        outcome.result,
-        files.summary_room(path),
+        result=outcome.result,
+        room=files.summary_room(path) - RESERVED,
+        folder=outcome.options.report if outcome.options and outcome.result else "",
     )
     _append_summary(text, environ, log)
 
@@ -221,7 +214,16 @@ def _append_summary(text: str, environ: Mapping[str, str], log: Log) -> None:
 
 
 def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> int:
-    return _append_outputs(_outputs(outcome, root), outcome.exit_status, environ, log)
+    from megdump_ci.action import outputs
+
+    values = outputs.of_run(
+        outcome.verdict,
+        outcome.headline,
+        outcome.result,
+        outcome.options.report if outcome.options else "",
+        root,
+    )
+    return _append_outputs(values, outcome.exit_status, environ, log)
 
 
 def _append_outputs(
@@ -237,39 +239,6 @@ def _append_outputs(
         )
         return status or ExitStatus.INPUT
     return status
-
-
-def _outputs(outcome: Outcome, root: Path) -> dict[str, str]:
-    """The outputs by name; a path only if this run wrote the file."""
-    result = outcome.result
-    # After an error, a file of that name is an earlier run's.
-    packed = result.packed if result and outcome.verdict != "error" else None
-    infos = result.strip_info if result else []
-    error = result.max_error if result else None
-    return {
-        "verdict": outcome.verdict,
-        "output": _written(packed.path, root) if packed else "",
-        "strip-info": "\n".join(filter(None, (_written(info.path, root) for info in infos))),
-        "report": _report(outcome, root),
-        "max-error": "" if error is None else str(error),
-    }
-
-
-def _written(path: str, root: Path) -> str:
-    return paths.shown(path, root) if os.path.isfile(path) else ""
-
-
-def _report(outcome: Outcome, root: Path) -> str:
-    if outcome.result is None or outcome.options is None or not outcome.options.report:
-        return ""
-    from megdump_ci.report import to_json
-
-    path = os.path.join(outcome.options.report, "report.json")
-    try:
-        written = Path(path).read_bytes()
-    except OSError:
-        return ""
-    return paths.shown(path, root) if written == to_json(outcome.result) else ""
 
 
 def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Path, log: Log) -> int:
@@ -289,7 +258,7 @@ def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Pat
         failed = _stopped(error)
     except Exception as error:
         with log.untrusted() as stream:
-            stream.write(traceback.format_exc())
+            stream.write(plain(traceback.format_exc()))
         failed = _fault(error)
     else:
         _append_summary(upload.summary(artifact, environ), environ, log)
@@ -297,9 +266,9 @@ def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Pat
     problem = failed.problems[0]
     _append_summary(upload.failure(problem), environ, log)
     if job.upload != "true":
-        log.warning(f"no artifact: {problem.message}\n{problem.hint}")
+        log.warning(f"no artifact: {problem.message}\n{problem.hint}", title="no artifact")
         return status
-    log.error(f"no artifact: {problem.message}\n{problem.hint}")
+    log.error(f"no artifact: {problem.message}\n{problem.hint}", title="no artifact")
     return status or failed.exit_status
 
 

@@ -18,10 +18,20 @@ from megdump_ci.options import OptionSpec
 
 OUTPUTS = {
     "verdict": "passed, failed, not verified or error",
+    "headline": "the verdict in one line",
     "output": "path of the packed model, relative to the workspace; empty if none was written",
+    "output-digest": "sha256:... of the packed model",
+    "deploy-output": "path of the deploy model; empty if none was written",
+    "deploy-output-digest": "sha256:... of the deploy model",
     "strip-info": "paths of the written strip info files, one a line",
     "report": "path of report.json; empty if none was written",
+    "html": "path of report.html, the report to look at",
+    "markdown": "path of report.md, which is also the job summary",
+    "junit": "path of junit.xml, for what collects test results",
+    "testcases": "how many testcases were run",
+    "failed-testcases": "how many of them failed",
     "max-error": "the largest AssertEqual error of all testcases and outputs",
+    "passing": "the options that a failed run would pass with; empty if there are none",
     "artifact-id": "id of the artifact; empty if none was uploaded",
     "artifact-digest": "sha256:... of the artifact's zip archive; empty if none was uploaded",
 }

@@ -22,9 +22,23 @@ def _html(report: Report) -> bytes:
     return html.page(report)
 
 
+def _markdown(report: Report) -> bytes:
+    from megdump_ci.present import markdown
+
+    return markdown.page(report).encode(errors="replace")
+
+
+def _junit(report: Report) -> bytes:
+    from megdump_ci.present import junit
+
+    return junit.xml(report)
+
+
 FILES: dict[str, Callable[[Report], bytes]] = {
     "report.json": to_json,
     "report.html": _html,
+    "report.md": _markdown,
+    "junit.xml": _junit,
 }
 """What makes each file; pure functions of the report."""
 

@@ -17,6 +17,7 @@ import pytest
 
 from megdump_ci import pipeline, report
 from megdump_ci.action.main import main
+from megdump_ci.action.manifest import OUTPUTS
 from megdump_ci.action.transport import Transport
 from megdump_ci.errors import ExitStatus, Problem
 from tests.unit.action import service
@@ -81,6 +82,12 @@ def run(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+@pytest.fixture
+def write(run: Run, tmp_path: Path) -> Callable[[str], None]:
+    """Makes a file of the workspace."""
+    return lambda name: (tmp_path / "workspace" / name).touch()
+
+
 def _report(**fields: Any) -> report.Report:
     given = {
         "tool": report.Tool(version="0"),
@@ -126,22 +133,31 @@ def _testcase(index: int, *, passed: bool, name: str = "prob") -> report.Testcas
 def test_a_run_that_passed(run: Run) -> None:
     result = run(_report())
     assert result.status == 0
-    assert result.outputs == {
+    assert set(result.outputs) == set(OUTPUTS) - {"artifact-id", "artifact-digest"}
+    given = {name: value for name, value in result.outputs.items() if value}
+    assert given == {
         "verdict": "passed",
+        "headline": "PASS: 1 of 1 testcase",
         "output": "out.mge",
-        "strip-info": "",
-        "report": "",
+        "output-digest": _graph("out.mge").digest,
+        "testcases": "1",
+        "failed-testcases": "0",
         "max-error": "1e-07",
     }
-    assert [command.name for command in result.commands] == ["group", "endgroup"]
+    groups = ["Check the inputs", "Pack and verify", "Report"]
+    assert [item.message for item in result.annotations("group")] == groups
+    assert {command.name for command in result.commands} == {"group", "endgroup"}
     assert "PASS: 1 of 1 testcase" in result.log
     assert "\x1b[" in result.log
     assert "passed" in result.summary
 
 
-def test_a_run_that_failed_is_annotated_where_the_testcases_stand(run: Run) -> None:
+def test_a_run_that_failed_is_annotated_where_the_testcases_stand(
+    run: Run, write: Callable[[str], None]
+) -> None:
     testcases = [_testcase(index, passed=index == 1) for index in range(30)]
     infos = [report.StripInfo(path="out.mge", describes="packed", hash=0)] * 2
+    write("list.txt")
     result = run(
         _report(
             verdict="failed",
@@ -158,9 +174,11 @@ def test_a_run_that_failed_is_annotated_where_the_testcases_stand(run: Run) -> N
     assert result.outputs["strip-info"] == "out.mge\nout.mge"
     assert result.outputs["max-error"] == "nan"
     errors = result.annotations("error")
-    assert errors[0].message == "FAIL"
-    assert [item.properties["line"] for item in errors[1:]] == [str(n) for n in (1, *range(3, 11))]
-    assert errors[1].properties["file"] == "list.txt"
+    assert len(errors) == 2
+    assert errors[0].message.startswith("FAIL\n")
+    assert errors[0].properties["title"] == "prob fails in 29 of 30 testcases"
+    assert errors[1].properties["title"] == ("29 testcases fail: lines 1, 3 to 30 of list.txt")
+    assert (errors[1].properties["file"], errors[1].properties["line"]) == ("list.txt", "1")
 
 
 def test_the_engine_failed_and_an_earlier_file_is_no_output(run: Run) -> None:
@@ -186,7 +204,7 @@ def test_only_the_report_of_this_run_is_an_output(run: Run, tmp_path: Path) -> N
 def test_what_was_not_verified_is_a_warning(run: Run) -> None:
     result = run(_report(verdict="not verified", headline="NOT VERIFIED", warnings=["w"]))
     assert result.status == 0
-    assert [item.message for item in result.annotations("warning")] == ["w", "NOT VERIFIED"]
+    assert [item.message for item in result.annotations("warning")] == ["NOT VERIFIED", "w"]
 
 
 def test_wrong_inputs_are_all_named_and_nothing_is_run(run: Run) -> None:
@@ -207,7 +225,7 @@ def test_a_fault_of_the_program_has_a_verdict_and_a_traceback(run: Run) -> None:
     assert result.status == ExitStatus.INTERNAL
     assert result.outputs["verdict"] == "error"
     assert "Traceback" in result.log
-    assert [item.name for item in result.commands] == ["group", "endgroup", "error"]
+    assert [item.name for item in result.commands] == [*["group", "endgroup"] * 2, "error"]
     assert "ZeroDivisionError" in result.annotations("error")[0].message
 
 
@@ -227,7 +245,8 @@ def test_nothing_that_a_model_says_is_obeyed(run: Run) -> None:
     )
     for command in result.commands:
         assert not command.message.startswith("evil")
-    assert len(result.commands) == 6
+    names = [command.name for command in result.commands]
+    assert names == [*["group", "endgroup"] * 2, "error", "warning", "warning"]
     assert result.outputs["output"] == ""
     assert "<b>" not in result.summary
 
