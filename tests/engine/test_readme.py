@@ -32,7 +32,8 @@ def test_the_commands_of_a_block_pass(block: str, shown: str, tmp_path: Path) ->
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = [line for line in shown.splitlines() if line != "…"]
     assert [line for line in lines if line not in ran.stdout] == []
-    assert ran.stdout.count("PASS: ") == block.count("\nmegdump-ci ") + block.startswith("megdump")
+    # A plan has no verdict, every other command one.
+    assert ran.stdout.count("PASS: ") == len(re.findall(r"^megdump-ci (?!plan )", block, re.M))
 
 
 def test_the_other_commands_are_targets_of_make() -> None:
