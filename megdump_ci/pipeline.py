@@ -64,6 +64,8 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
         state.exit_status = error.exit_status
         # What was begun is gone.
         state.exported = state.packed = state.deploy = None
+    if options.report:
+        watcher.phase("write the reports")
     return _reported(options, state, start)
 
 
