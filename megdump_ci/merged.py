@@ -19,9 +19,6 @@ from megdump_ci.report import Number, Report, Tool, Verdict, number
 VERSION = 1
 """Raised when a field is taken away or changes its meaning; a new field does not raise it."""
 
-FILE = "merged.json"
-"""What the file is called, so that nobody takes it for the report of one run."""
-
 _NAMED = 10
 """So many entries are named in one line."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from megdump_ci import __version__, merged, output
@@ -23,6 +23,19 @@ from megdump_ci.project.options import (
     RunOptions,
 )
 from megdump_ci.report import Tool
+
+
+def _markdown(result: merged.Merged) -> bytes:
+    from megdump_ci.present.markdown.merged import page
+
+    return page(result).encode(errors="replace")
+
+
+FILES: dict[str, Callable[[merged.Merged], bytes]] = {
+    "merged.json": merged.to_json,
+    "merged.md": _markdown,
+}
+"""The files of a merged report; none is called as one that is merged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +116,7 @@ def _changed(project: Project, entries: Sequence[Entry], options: EntryOptions) 
 def _written(
     outcome: merged.Outcome, command: str, options: RunOptions | MergeOptions, seconds: float
 ) -> merged.Merged:
-    """The merged report, once it is in its folder, if that is wanted."""
+    """The merged report, once its files are in their folder, if that is wanted."""
 
     def result() -> merged.Merged:
         return merged.merge(
@@ -117,8 +130,8 @@ def _written(
         return result()
     try:
         output.make_folder(options.report)
-        path = os.path.join(options.report, merged.FILE)
-        output.write_whole(path, merged.to_json(result()))
+        for name, make in FILES.items():
+            output.write_whole(os.path.join(options.report, name), make(result()))
     except InputError as error:
         outcome.add(error)
     return result()

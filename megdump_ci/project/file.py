@@ -53,6 +53,9 @@ class Entry:
     watch: tuple[str, ...] = ()
     """Patterns of files, relative to the project's folder."""
     place: Place
+    """Of its path."""
+    data: Place
+    """Of its data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,7 @@ class _Expander:
             given=frozenset({*filled, "name"}),
             watch=watch,
             place=here,
+            data=keys.get("data", keys[PATH]).place,
         )
 
 

@@ -71,8 +71,8 @@ class RunOptions(EntryOptions):
         metavar="N",
     )
     report: str = option(
-        "folder that merged.json is written to, and the report of each entry in a folder of its"
-        " name",
+        "folder that merged.json and merged.md are written to, and the reports of each entry in a"
+        " folder of its name",
         "",
         group="output",
         metavar="DIR",
@@ -102,7 +102,7 @@ class MergeOptions:
         metavar="FILE",
     )
     report: str = option(
-        "folder that merged.json is written to",
+        "folder that merged.json and merged.md are written to",
         "",
         group="output",
         metavar="DIR",

@@ -22,7 +22,9 @@ from megdump_ci import merged, report
 from megdump_ci.errors import ExitStatus, InputError, Problem
 from megdump_ci.options import to_argv
 from megdump_ci.output import make_folder
+from megdump_ci.present import files
 from megdump_ci.project.file import Entry, Project
+from megdump_ci.project.rebasing import rebased
 from megdump_ci.session import handling, scratch_folder
 from megdump_ci.worker import KEPT_ENVIRONMENT, module_folders
 
@@ -95,18 +97,19 @@ def reporting(entry: Entry, project: Project, folder: str) -> Entry:
 
 
 def prepare(entry: Entry, project: Project) -> None:
-    """Make the folders that an entry writes to, and take an earlier report of it away.
+    """Make the folders that an entry writes to, and take earlier reports of it away.
 
     Raises :class:`InputError` if that cannot be done.
     """
     for written in entry.options.written:
         make_folder(str((project.folder / written).parent))
-    path = project.folder / entry.options.report / REPORT
-    try:
-        # It is not to be taken for this run's.
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot remove {path}: {error.strerror}", "remove it") from error
+    for name in files.FILES:
+        path = project.folder / entry.options.report / name
+        try:
+            # It is not to be taken for this run's.
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot remove {path}: {error.strerror}", "remove it") from error
 
 
 class _Run:
@@ -175,9 +178,23 @@ class _Run:
                 "please report this fault of megdump-ci",
             )
             return self._failed(ExitStatus.INTERNAL, [problem])
-        file = os.path.relpath(path) if self._kept else ""
-        entry = merged.entry_of(self._entry.name, found, file)
-        return msgspec.structs.replace(entry, model=self._project.model_of(self._entry))
+        return self._with_paths(found, path)
+
+    def _with_paths(self, found: report.Report, path: Path) -> merged.Entry:
+        """The entry of a report, whose paths are then those of this process."""
+        model = self._project.model_of(self._entry)
+        moved = rebased(found, self._project, self._entry)
+        file = ""
+        problems: list[Problem] = []
+        if self._kept:
+            file = os.path.relpath(path)
+            try:
+                contents, problems = files.made(moved)
+                files.write(str(path.parent), contents)
+            except InputError as error:
+                return self._failed(error.exit_status, error.problems)
+        entry = merged.entry_of(self._entry.name, moved, file)
+        return msgspec.structs.replace(entry, model=model, problems=entry.problems + problems)
 
     def _without_report(self, status: int) -> tuple[int, list[Problem]]:
         if self._stopped:

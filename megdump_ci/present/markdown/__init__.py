@@ -26,7 +26,7 @@ __all__ = ["blocks", "blocks_without_report", "fitted", "page"]
 LISTED = 20
 """Problems, warnings or gates that are listed; report.json has all."""
 
-_ICONS = {
+ICONS = {
     "passed": "\u2705",
     "failed": "\u274c",
     "error": "\u274c",
@@ -65,7 +65,7 @@ def blocks_without_report(
 
     ``about`` is markup that stands below the verdict.
     """
-    line = f"<h3>{_ICONS[verdict]} {markup.escaped(headline)}</h3>\n"
+    line = f"<h3>{ICONS[verdict]} {markup.escaped(headline)}</h3>\n"
     return [f"{line}{about}\n", *_problems(problems)]
 
 
@@ -95,12 +95,11 @@ def _size(text: str) -> int:
 
 def _about(report: Report) -> str:
     """What the run was about, in one line."""
-    name = report.name or next(
-        (str(report.options[key]) for key in _WHAT if key in report.options), ""
-    )
+    named = (report.options.get(key) for key in _WHAT)
+    name = report.name or next((str(value) for value in named if value), "")
     engine = f" with {report.engine.name} {report.engine.version}" if report.engine else ""
-    text = f"megdump-ci {report.tool.version}{engine}, {report.seconds:.1f} s"
-    return f"<p>{markup.code(name)} {report.verdict}: {markup.escaped(text)}</p>\n"
+    text = f"{report.verdict}: megdump-ci {report.tool.version}{engine}, {report.seconds:.1f} s"
+    return f"<p>{f'{markup.code(name)} ' if name else ''}{markup.escaped(text)}</p>\n"
 
 
 _WHAT = ("model", "target", "packed")
@@ -134,7 +133,7 @@ def _more(count: int, what: str) -> str:
 
 def _warnings(report: Report) -> Iterator[str]:
     yield markup.bullets(
-        f"{_ICONS['not verified']} {markup.escaped(text)}" for text in report.warnings[:LISTED]
+        f"{ICONS['not verified']} {markup.escaped(text)}" for text in report.warnings[:LISTED]
     )
     yield _more(len(report.warnings), "warnings")
 

@@ -19,7 +19,8 @@ from megdump_ci.project.tables import Place
 
 def entry(name: str) -> Entry:
     options = PackOptions(model=f"m/{name}.mge", data=("#rand(0,1)",), output="o", name=name)
-    return Entry(name=name, options=options, given=frozenset(), watch=(), place=Place(1))
+    place = Place(1)
+    return Entry(name=name, options=options, given=frozenset(), watch=(), place=place, data=place)
 
 
 def project(count: int) -> Project:
