@@ -8,8 +8,8 @@ is the same one in the next run when others come before it.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
@@ -57,7 +57,9 @@ def xml(report: Report) -> bytes:
     suite.set("skipped", str(sum(case.kind == "skipped" for case in cases)))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(report):
-        ET.SubElement(properties, "property", {"name": name, "value": _attribute(value)})
+        ET.SubElement(
+            properties, "property", {"name": _attribute(name), "value": _attribute(value)}
+        )
     for case in cases:
         _add(suite, case, report)
     _text(
@@ -117,13 +119,10 @@ def _legal(text: str) -> str:
 
 
 def _testcases(report: Report) -> Iterator[_Case]:
-    seen: Counter[str] = Counter()
+    names: set[str] = set()
     for testcase in report.testcases:
         source = testcase.source
-        name = source.spec if source else f"testcase {testcase.index}"
-        seen[name] += 1
-        if seen[name] > 1:
-            name = f"{name} [{seen[name]}]"
+        name = _unused(source.spec if source else f"testcase {testcase.index}", names)
         case = _Case(group="", name=name, out=[*_facts(testcase)])
         if source is not None:
             case.file, case.line = source.file, source.line
@@ -133,6 +132,14 @@ def _testcases(report: Report) -> Iterator[_Case]:
         elif not testcase.outputs:
             case.kind, case.message = "skipped", "not verified"
         yield case
+
+
+def _unused(text: str, names: set[str]) -> str:
+    """``text``, with a number if one of ``names`` is the same; it is then one of them, too."""
+    numbered = (f"{text} [{number}]" if number > 1 else text for number in itertools.count(1))
+    found = next(name for name in numbered if name not in names)
+    names.add(found)
+    return found
 
 
 def _facts(testcase: Testcase) -> Iterator[str]:

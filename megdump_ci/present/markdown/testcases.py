@@ -39,9 +39,9 @@ def tables(report: Report) -> Iterator[str]:
     first = (failed or shown)[:OPEN] if failed or len(shown) <= OPEN else []
     rest = shown[len(first) :]
     yield _table(titles, first, cells)
-    yield markup.folded(_counted(rest), _table(titles, rest, cells))
+    yield markup.folded(_title(rest), _table(titles, rest, cells))
     if hidden:
-        yield markup.paragraph(f"{_counted(hidden)} more in report.json.")
+        yield markup.paragraph(f"{_counted(hidden, 'more ')} in report.json.")
 
 
 def _lines(testcase: Testcase) -> list[_Line]:
@@ -49,12 +49,14 @@ def _lines(testcase: Testcase) -> list[_Line]:
     return [(testcase, output) for output in outputs] or [(testcase, None)]
 
 
-def _counted(lines: Sequence[_Line]) -> str:
+def _counted(lines: Sequence[_Line], more: str = "") -> str:
     count = len({testcase.index for testcase, _ in lines})
-    what = "all" if lines and all(testcase.passed for testcase, _ in lines) else "the other"
-    noun = "testcase" if count == 1 else "testcases"
-    passed = " that passed" if what == "all" else ""
-    return f"{count} {noun}{passed}"
+    return f"{count} {more}testcase{'' if count == 1 else 's'}"
+
+
+def _title(lines: Sequence[_Line]) -> str:
+    passed = all(testcase.passed for testcase, _ in lines)
+    return f"{_counted(lines)} that passed" if passed else f"{_counted(lines, 'more ')}"
 
 
 def _columns(report: Report) -> tuple[list[str], _Cells]:

@@ -46,7 +46,7 @@ def _best(found: Sweep) -> Iterator[str]:
     options = {trial.name: trial.options for trial in found.trials}
     for what, name in (("fastest", found.fastest), ("smallest", found.smallest)):
         if name:
-            flags = " ".join(options[name])
+            flags = " ".join(options.get(name, []))
             yield f"{what}: {markup.code(name)}" + (f", {markup.code(flags)}" if flags else "")
 
 
