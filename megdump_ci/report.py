@@ -432,6 +432,9 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     """The model's outputs that depend on it."""
     parameters: list[str] = []
     """Constants of the model that it is computed with, those of the covered ones included."""
+    naive: Literal["right", "wrong"] | None = None
+    """How it does with the engine's naive kernels; ``right`` if the fast kernel is to blame, and
+    not the graph. ``None`` where that was not found out."""
     altered: list[Altered] = []
 
 

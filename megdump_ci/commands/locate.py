@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
 
 from megdump_ci import protocol, report, target
 from megdump_ci.commands.usercode import traced_path
@@ -15,6 +18,9 @@ from megdump_ci.state import State
 
 MOST_SECONDS = 300.0
 """What it may take, where a phase may take longer: a verdict is not kept waiting for long."""
+
+NAIVE_SECONDS = 60.0
+"""What naive kernels may take, to tell whether they do better."""
 
 _PHASES: dict[report.Kernels, str] = {
     "fast": "locating",
@@ -32,12 +38,23 @@ def execute(options: PackOptions | VerifyOptions, state: State, session: Session
     if not options.model or state.kernels is None or not verdict or not (failed or options.locate):
         return
     session.observer.phase("locate")
-    # An engine that cannot run both graphs one operator at a time may with its naive kernels.
+    location = _found(options, state, session)
+    # What is altered in the file is wrong on any kernels.
+    open_question = location is not None and any(not item.altered for item in location.wrong)
+    if location is not None and location.kernels == "fast" and open_question:
+        location = _with_naive(location, options, state, session)
+    state.location = location
+
+
+def _found(
+    options: PackOptions | VerifyOptions, state: State, session: Session
+) -> report.Location | None:
+    """What was found, with kernels that can run both graphs one operator at a time."""
     tried: Sequence[report.Kernels] = ("fast", "naive") if state.kernels == "fast" else ("naive",)
-    reasons = []
+    location, reasons = None, []
     for kernels in tried:
         try:
-            state.location = _located(options, state, session, kernels)
+            location = _located(options, state, session, kernels, MOST_SECONDS)
             break
         except WorkerFailed as error:
             reasons.append(f"{kernels} kernels: {error.problems[0].message.splitlines()[0]}")
@@ -49,17 +66,49 @@ def execute(options: PackOptions | VerifyOptions, state: State, session: Session
             reasons.append(f"{last} (a fault of megdump-ci: please report it)")
             break
     if reasons:
-        end = "looked for with naive kernels" if state.location else "not found"
+        end = "looked for with naive kernels" if location else "not found"
         state.warnings.append(
             f"the operator where it first goes wrong was {end}: {'; '.join(reasons)}"
         )
+    return location
+
+
+def _with_naive(
+    location: report.Location,
+    options: PackOptions | VerifyOptions,
+    state: State,
+    session: Session,
+) -> report.Location:
+    """The location, its operators with how they do on naive kernels: graph or kernel to blame."""
+    try:
+        naive = _located(options, state, session, "naive", NAIVE_SECONDS)
+    except (MegdumpError, InternalError) as error:
+        lines = str(error).strip().splitlines()
+        note = f"whether naive kernels do better was not found out: {lines[0]}"
+        return msgspec.structs.replace(location, notes=[*location.notes, note])
+    statuses = {step.name: step.status for step in naive.operators}
+    wrong = [
+        msgspec.structs.replace(item, naive=_judged(statuses.get(item.name)))
+        for item in location.wrong
+    ]
+    return msgspec.structs.replace(location, wrong=wrong)
+
+
+def _judged(status: report.OperatorStatus | None) -> Literal["right", "wrong"] | None:
+    if status == "source":
+        return "wrong"
+    return "right" if status in ("ok", "follows") else None
 
 
 def _located(
-    options: PackOptions | VerifyOptions, state: State, parent: Session, kernels: report.Kernels
+    options: PackOptions | VerifyOptions,
+    state: State,
+    parent: Session,
+    kernels: report.Kernels,
+    seconds: float,
 ) -> report.Location:
-    """What an engine process of its own finds."""
-    limited = dataclasses.replace(options, timeout=min(options.timeout, MOST_SECONDS))
+    """What an engine process of its own finds within so many seconds."""
+    limited = dataclasses.replace(options, timeout=min(options.timeout, seconds))
     session = parent.child(parent.scratch, limited)
     found = None
     try:

@@ -116,9 +116,14 @@ class _Graphs:
         if places is None:
             return cls._unaligned(own, other, anew, kept=kept)
         altered = alterations.between(other, anew, places)
-        # The same names, unless the file has none or was made of a model with others.
         names = {value: anew.network.values[twin].name for value, twin in places.items()}
-        if kept and all(other.network.values[v].name == names[v] for v in other.network.working):
+        # What the model has no name for is called after the number it happens to get.
+        needed = {value.name for value in own.network.values.values()}.intersection(names.values())
+        if kept and all(
+            other.network.values[value].name == name
+            for value, name in names.items()
+            if name in needed and value in other.network.flowing
+        ):
             return cls(own, other, altered=altered)
         note = (
             f"the file has {'other names' if kept else 'no names'}: they are those of the model"

@@ -57,7 +57,9 @@ def _operator(operator: Operator) -> list[tuple[str, str]]:
         found.append((f"  {strange.nan} of its values are NaN and {strange.inf} infinite", ""))
     if operator.beyond_rounding is not None:
         times = number_text(operator.beyond_rounding)
-        found.append((f"  by itself off by {times} times what rounding explains", ""))
+        by = {"right": "; right with naive kernels", "wrong": "; with naive kernels too"}
+        naive = by.get(operator.naive or "", "")
+        found.append((f"  by itself off by {times} times what rounding explains{naive}", ""))
     found.append((f"  leads from: {_elided(operator.chain, _ARROW)}", ""))
     found += [(f"  {_altered(item)}", "red") for item in operator.altered[:3]]
     return found

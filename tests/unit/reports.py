@@ -10,6 +10,7 @@ from megdump_ci.report import (
     Graph,
     Machine,
     Metrics,
+    Operator,
     Output,
     Phase,
     Report,
@@ -126,3 +127,25 @@ def report(**changes: object) -> Report:
         "seconds": 1.2,
     }
     return Report(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+OPERATOR = Operator(
+    name="conv2.RELU",
+    type="Elemwise",
+    match="name",
+    inputs=[Tensor(name="conv1.RELU", dtype="float32", shape=[1, 64, 28, 28])],
+    output=Tensor(name="conv2.RELU", dtype="float32", shape=[1, 64, 28, 28]),
+    optimized=Tensor(name="conv2.RELU", dtype="float16", shape=[1, 16, 28, 28, 4]),
+    optimized_type="ConvBiasForward",
+    layout="NCHW4",
+    covers=["conv2.Convolution", "conv2.ADD"],
+    fused=True,
+    inputs_agree=True,
+    comparison=Comparison(passed=False, error=0.31, metrics=metrics(0.31)),
+    error=0.7,
+    own_error=0.7,
+    beyond_rounding=33.14,
+    chain=["data", "conv1.RELU", "conv2.Convolution", "conv2.ADD", "conv2.RELU"],
+    outputs=["logits"],
+)
+"""A convolution that goes wrong where it is fused."""

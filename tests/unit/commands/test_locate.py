@@ -130,6 +130,38 @@ def test_naive_kernels_look_where_the_fast_ones_cannot(
     assert only_naive.warnings == []
 
 
+def test_naive_kernels_tell_graph_and_kernel_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stated(*statuses: report.OperatorStatus) -> Location:
+        steps = [
+            report.Step(name=name, type="Elemwise", status=status)
+            for name, status in zip("abc", statuses, strict=True)
+        ]
+        wrong = [
+            msgspec.structs.replace(reports.OPERATOR, name=step.name)
+            for step in steps
+            if step.status == "source"
+        ]
+        return msgspec.structs.replace(LOCATION, operators=steps, wrong=wrong)
+
+    fast = says(Located(stated("source", "source", "source")), Finished(1))
+    naive = says(Located(stated("ok", "source", "unmatched")), Finished(1))
+    script = f"if NAIVE:\n    {naive}\nelse:\n    {fast}"
+    found = ran(monkeypatch, tmp_path, script, state()).location
+    assert found is not None
+    assert [(item.name, item.naive) for item in found.wrong] == [
+        ("a", "right"),
+        ("b", "wrong"),
+        ("c", None),
+    ]
+    cannot = ran(monkeypatch, tmp_path, script.replace(naive, "os.abort()"), state())
+    assert cannot.location is not None
+    assert [item.naive for item in cannot.location.wrong] == [None, None, None]
+    assert "killed by SIGABRT" in cannot.location.notes[0]
+    assert cannot.warnings == []
+
+
 def test_the_worst_testcase_is_looked_at() -> None:
     def worst(*cases: report.Testcase) -> int:
         return locate.worst_testcase(cases).index
