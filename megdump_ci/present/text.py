@@ -17,7 +17,8 @@ def plain(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """``text`` as one harmless line of at most ``limit`` characters."""
-    line = plain(text).replace("\n", "\\n")
+    # What is shown is never shorter than what it shows, so the rest need not be looked at.
+    line = plain(text[: limit + 1]).replace("\n", "\\n")
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

@@ -9,8 +9,10 @@ the same bytes.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from megdump_ci.present import locate
 from megdump_ci.present.html import plots, view
 from megdump_ci.present.text import number_text, one_line, plain, size_text
 from megdump_ci.report import Number, Report
@@ -26,6 +29,13 @@ from megdump_ci.report import Number, Report
 _FOLDER = Path(__file__).parent
 _LONGEST = 4000
 """Characters of one text: a name or a message can be as long as a file lets it be."""
+
+# Code points that no HTML may hold; control characters and surrogates are gone before.
+_NO_HTML = re.compile(
+    "[\ufdd0-\ufdef\ufffe\uffff]|["
+    + "".join(chr(plane << 16 | end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF))
+    + "]"
+)
 
 VERDICTS = {
     "passed": ("Passed", "\u2713"),
@@ -37,41 +47,46 @@ VERDICTS = {
 
 def page(report: Report) -> bytes:
     """The page, in UTF-8."""
-    shown = view.rows(report)
-    location, sweep, baseline = report.location, report.sweep, report.baseline
     verdict, icon = VERDICTS[report.verdict]
     script, style = _part("script.js"), _part("style.css")
-    text = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            verdict=verdict,
-            icon=icon,
-            kind=report.verdict.replace(" ", "-"),
-            headline=report.headline.partition(": ")[2] or report.headline,
-            subject=report.name or (report.model.path if report.model else ""),
-            passing=shlex.join(report.passing),
-            tiles=view.tiles(report),
-            rows=shown,
-            hidden=view.hidden(report, shown),
-            titles=view.titles(report),
-            outputs=view.outputs(report),
-            location_figure=plots.of_location(location) if location else None,
-            sweep_figures=plots.of_sweep(sweep) if sweep else [],
-            drift_figures=plots.of_drift(baseline) if baseline else [],
-            graphs=view.graphs(report),
-            operators=view.operators(report),
-            dtypes=view.dtypes(report),
-            policy=_policy(script, style),
-            script=script,
-            style=style,
-        )
+    text = _template().render(
+        _context(report),
+        report=report,
+        verdict=verdict,
+        icon=icon,
+        kind=report.verdict.replace(" ", "-"),
+        policy=_policy(script, style),
+        script=script,
+        style=style,
     )
-    return text.encode()
+    return _NO_HTML.sub("\ufffd", text).encode()
 
 
-def _environment() -> jinja2.Environment:
+def _context(report: Report) -> dict[str, Any]:
+    """What the template shows beside the report itself."""
+    rows = view.rows(report)
+    location, sweep, baseline = report.location, report.sweep, report.baseline
+    return {
+        "headline": report.headline.partition(": ")[2] or report.headline,
+        "subject": report.name or (report.model.path if report.model else ""),
+        "passing": shlex.join(report.passing),
+        "tiles": view.tiles(report),
+        "rows": rows,
+        "hidden": view.hidden(report, rows),
+        "titles": view.titles(report),
+        "outputs": view.outputs(report),
+        "location_figure": plots.of_location(location) if location else None,
+        "location_lines": [line.plain for line in locate.lines(location)] if location else [],
+        "sweep_figures": plots.of_sweep(sweep) if sweep else [],
+        "drift_figures": plots.of_drift(baseline) if baseline else [],
+        "graphs": view.graphs(report),
+        "operators": view.operators(report),
+        "dtypes": view.dtypes(report),
+    }
+
+
+@functools.cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -90,7 +105,7 @@ def _environment() -> jinja2.Environment:
         key=_key,
         fact=_fact,
     )
-    return environment
+    return environment.get_template("report.html.j2")
 
 
 def _harmless(value: Any) -> Any:

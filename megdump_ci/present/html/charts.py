@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ from pygal.style import Style
 
 from megdump_ci.present.text import one_line
 from megdump_ci.report import Number
+
+# Loading pygal adds a finder of its maps, of a kind that CPython warns of whenever a module is
+# missing from then on. There are no maps here.
+sys.meta_path[:] = [item for item in sys.meta_path if not isinstance(item, pygal.PluginImportFixer)]
 
 WIDE, NARROW = 540, 340
 """Widths that a chart is drawn for, in the page's pixels: the page shows the one that fits."""
@@ -198,7 +203,7 @@ def distribution(
                 [
                     {
                         "value": (1 + math.log10(count), place + 0.08, place + 0.92),
-                        "label": f"{_bin_text(place, edges)}: {count:,} elements",
+                        "label": f"{bin_text(place, edges)}: {count:,} elements",
                     }
                     for place, count in enumerate(counts)
                     if count and kinds[place] == kind
@@ -258,7 +263,7 @@ def _place_of(limit: float, edges: int) -> float:
     return min(max(2 + math.log10(limit) + 9, 1.0), edges + 2.0)
 
 
-def _bin_text(place: int, edges: int) -> str:
+def bin_text(place: int, edges: int) -> str:
     if place == 0:
         return "no error"
     if place == edges + 2:

@@ -37,12 +37,16 @@ class Figure:
 
 
 def of_output(
-    name: str, found: Sequence[tuple[Testcase, Output]], count: int, *, lite: bool
+    name: str,
+    found: Sequence[tuple[Testcase, Output]],
+    *,
+    limit: float | None,
+    count: int,
+    lite: bool,
 ) -> list[Figure]:
     """How the errors of an output are distributed, and which testcases have them."""
-    limit = next((output.maxerr for _, output in found if output.maxerr is not None), None)
     figures = [
-        _distribution(f"Errors of {name}", [_main(output) for _, output in found], limit),
+        _distribution(f"Errors of {name}", [main(output) for _, output in found], limit),
         _by_testcase(f"Error of {name} by testcase", found, count, limit),
     ]
     if lite:
@@ -67,9 +71,7 @@ def of_location(location: Location) -> Figure | None:
     title = "Relative error by operator"
     note = "in the order of the graph; red: computes something else, amber: follows from its inputs"
     last = len(location.operators) - 1
-    shown = {
-        kind: _thinned(marks, last + 1) for kind, marks in sorted(groups.items(), reverse=True)
-    }
+    shown = {kind: thinned(marks, last + 1) for kind, marks in sorted(groups.items(), reverse=True)}
     return Figure(
         scatter(title, shown, last=last), title, note + _thinning(groups.values(), last + 1)
     )
@@ -104,7 +106,7 @@ def of_sweep(sweep: Sweep) -> list[Figure]:
     ]
     failed = {trial.name for trial in sweep.trials if trial.status != "passed"}
     for title, note, rows in (
-        ("Latency", "median of one run on this machine", latencies),
+        ("Latency", "median of one run on this machine; red: did not pass", latencies),
         ("Size", "of the model without testcases", sizes),
         ("Largest error", "by its logarithm", lengths),
     ):
@@ -129,7 +131,7 @@ def of_drift(baseline: Baseline) -> list[Figure]:
         if len(marks) > 1:
             title = f"Drift of {drift.output} by testcase"
             count = len(drift.errors)
-            chart = scatter(title, {"ok": _thinned(marks, count)}, last=count - 1)
+            chart = scatter(title, {"ok": thinned(marks, count)}, last=count - 1)
             found.append(Figure(chart, title, _thinning([marks], count).removeprefix("; ")))
     return found
 
@@ -140,8 +142,10 @@ def _length(error: float, floor: float) -> float:
     return math.log10(error) - floor if error < math.inf else 12 - floor
 
 
-def _main(output: Output) -> Comparison | None:
-    return output.against_python or output.against_model or output.against_expected
+def main(output: Output) -> Comparison | None:
+    """The comparison that says most about an output."""
+    found = (output.against_python, output.against_model, output.against_expected)
+    return next(filter(None, found), output.against_base)
 
 
 def _distribution(
@@ -192,11 +196,11 @@ def _by_testcase(
         return None
     note = f"the dashed line is the limit {limit:g}" if limit is not None else ""
     note = (note + _thinning(groups.values(), count)).removeprefix("; ")
-    shown = {kind: _thinned(marks, count) for kind, marks in groups.items()}
+    shown = {kind: thinned(marks, count) for kind, marks in groups.items()}
     return Figure(scatter(title, shown, limit=limit, last=count - 1), title, note)
 
 
-def _thinned(marks: Sequence[Mark], count: int) -> list[Mark]:
+def thinned(marks: Sequence[Mark], count: int) -> list[Mark]:
     """The worst mark of each stretch of ``count``."""
     stretch = max(1, math.ceil(count / MARKS))
     worst: dict[int, Mark] = {}

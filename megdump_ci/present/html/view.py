@@ -81,6 +81,7 @@ def titles(report: Report) -> list[str]:
 def rows(report: Report) -> list[Row]:
     """The rows of the table of testcases that are shown."""
     errors = columns(report).values()
+    worst = {(gate.testcase, gate.output) for gate in report.gates}
     found: list[Row] = []
     # sorted() keeps the order of the file among equals.
     for testcase in sorted(report.testcases, key=lambda case: case.passed):
@@ -108,7 +109,9 @@ def rows(report: Report) -> list[Row]:
                     sqnr=lowest_sqnr(output),
                     cosine=lowest_cosine(output),
                     reason=output_reason(output) or (testcase.reason if place == 0 else ""),
-                    detail=_detail(output),
+                    detail=_detail(output)
+                    if not output.passed or (testcase.index, output.name) in worst
+                    else None,
                 )
             )
     return found
@@ -125,21 +128,24 @@ def outputs(report: Report) -> list[OutputView]:
     for testcase in report.testcases:
         for output in testcase.outputs:
             by_name.setdefault(output.name, []).append((testcase, output))
-    found = [_output(name, items) for name, items in by_name.items()]
+    found = [_output(name, items, report.maxerr) for name, items in by_name.items()]
     found.sort(key=lambda view: view.failed == 0)
     for view in found[:OUTPUTS]:
         view.figures.extend(
             plots.of_output(
                 view.name,
                 by_name[view.name],
-                max(testcase.index for testcase in report.testcases) + 1,
+                limit=view.limit,
+                count=max(testcase.index for testcase in report.testcases) + 1,
                 lite=report.lite is not None,
             )
         )
     return found
 
 
-def _output(name: str, items: Sequence[tuple[Testcase, Output]]) -> OutputView:
+def _output(
+    name: str, items: Sequence[tuple[Testcase, Output]], default: float | None
+) -> OutputView:
     found = [output for _, output in items]
     error = largest_error(found)
     return OutputView(
@@ -148,7 +154,7 @@ def _output(name: str, items: Sequence[tuple[Testcase, Output]]) -> OutputView:
         shape=found[0].shape,
         failed=sum(not output.passed for output in found),
         count=len(found),
-        limit=next((output.maxerr for output in found if output.maxerr is not None), None),
+        limit=next((output.maxerr for output in found if output.maxerr is not None), default),
         error=None if error is None else number(error),
         cosine=_lowest(map(lowest_cosine, found)),
         sqnr=_lowest(map(lowest_sqnr, found)),
@@ -162,9 +168,7 @@ def _lowest(values: Iterable[Number | None]) -> Number | None:
 
 
 def _top_k(found: Sequence[Output]) -> str:
-    main = [
-        output.against_python or output.against_model or output.against_expected for output in found
-    ]
+    main = [plots.main(output) for output in found]
     agreeing = [item.metrics.top_k for item in main if item and item.metrics and item.metrics.top_k]
     total = sum(item.rows for item in agreeing)
     return f"{sum(item.top1 for item in agreeing):,} of {total:,}" if total else ""
