@@ -20,6 +20,9 @@ from megdump_ci.options import OptionSpec, PackOptions, limits_of, specs
 DEFAULTS: dict[str, Any] = {"output_strip_info": True, "report": "megdump-ci-report"}
 """Where the action's default is not the command's: a job wants the files, a shell does not."""
 
+OF_ENTRY = ("model", "data", "output", "deploy_output", "baseline", "name")
+"""What each entry of a config says for itself."""
+
 _PREFIX = "INPUT_"
 _BOOLEANS = {
     "true": True,
@@ -64,9 +67,29 @@ def read(environ: Mapping[str, str]) -> Inputs:
     found = Inputs(
         pack=_read(environ, PackOptions, problems), action=_read(environ, ActionOptions, problems)
     )
+    problems += _pack_problems(found) + found.action.problems()
     if problems:
         raise InputError(problems)
     return found
+
+
+def _pack_problems(given: Inputs) -> list[Problem]:
+    """What is wrong with the options of ``pack``, which an entry may have of its own."""
+    pack, action = given.pack, given.action
+    if not action.of_config:
+        if not (pack.model or pack.data or pack.output):
+            hint = f"give model, data and output; or entry, the name of one in {action.config}"
+            return [Problem("there is neither model nor entry", hint)]
+        return pack.problems()
+    what = "entry is given" if action.mode == "pack" else f"mode is {action.mode}"
+    return [
+        Problem(
+            f"{name.replace('_', '-')} is given, but {what}, and {action.config} says that",
+            "leave out one of the two",
+        )
+        for name in OF_ENTRY
+        if getattr(pack, name)
+    ]
 
 
 def _read(environ: Mapping[str, str], kind: type[_Kind], problems: list[Problem]) -> _Kind:
@@ -78,9 +101,7 @@ def _read(environ: Mapping[str, str], kind: type[_Kind], problems: list[Problem]
         except InputError as error:
             problems += error.problems
             values[spec.field] = _STAND_INS.get(spec.field, default_of(spec))
-    options = kind(**values)
-    problems += options.problems()
-    return options
+    return kind(**values)
 
 
 def texts(given: Inputs) -> list[str]:

@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -17,6 +17,7 @@ from megdump_ci import __version__
 from megdump_ci.action import files, inputs, paths
 from megdump_ci.action.commands import Log
 from megdump_ci.action.options import ActionOptions
+from megdump_ci.action.outcome import Outcome
 from megdump_ci.action.ownership import Handover
 from megdump_ci.action.progress import Phases
 from megdump_ci.errors import ExitStatus, Interrupted, MegdumpError, Problem
@@ -24,26 +25,9 @@ from megdump_ci.options import PackOptions
 from megdump_ci.present.text import plain
 
 if TYPE_CHECKING:
-    from megdump_ci.action.bundle import Entry
-    from megdump_ci.report import Report, Verdict
+    pass
 
-_WIDTH = 120
 _STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How the action ended; ``result`` is ``None`` if the run did not come to a report."""
-
-    verdict: Verdict
-    exit_status: int
-    headline: str
-    problems: Sequence[Problem] = ()
-    options: PackOptions | None = None
-    result: Report | None = None
-    job: ActionOptions | None = None
-    written: Sequence[Entry] = ()
-    """What goes into an artifact."""
 
 
 def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
@@ -70,6 +54,10 @@ def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
 def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
     try:
         given, options = _read(environ, log)
+        if given.action.of_config:
+            from megdump_ci.action import modes
+
+            return modes.run(replace(given, pack=options), environ, root, log)
         handover = Handover(
             root,
             (options.output, options.deploy_output),
@@ -99,27 +87,13 @@ def _read(environ: Mapping[str, str], log: Log) -> tuple[inputs.Inputs, PackOpti
 
 def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outcome:
     # Not before the inputs are right: these take longer to load than the answer to a wrong one.
-    from rich.console import Console
-    from rich.text import Text
-
-    from megdump_ci.action import bundle
+    from megdump_ci.action import bundle, showing
     from megdump_ci.pipeline import run
-    from megdump_ci.present.console import document, show
 
     before = bundle.marks(options.report)
     with Phases(log) as phases:
         result = run(options, phases)
-    # Folded up if all is well; else it is what somebody opens the log for.
-    fold = log.group("Report") if result.verdict == "passed" else contextlib.nullcontext()
-    with fold, log.untrusted() as stream:
-        console = Console(
-            file=stream, force_terminal=True, color_system="standard", width=_WIDTH, highlight=False
-        )
-        if options.silent:
-            show(result, console, console, silent=True)
-        else:
-            for part in document(result):
-                console.print(part, soft_wrap=isinstance(part, Text))
+    showing.show_report(result, log, silent=options.silent)
     return Outcome(
         verdict=result.verdict,
         exit_status=result.exit_status,
@@ -165,7 +139,7 @@ def _annotate(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log
     found = [*annotations.of_problems(outcome.problems, outcome.exit_status, places)]
     if outcome.result is not None:
         found += annotations.of_report(outcome.result, places)
-    annotations.tell(found, log)
+    annotations.tell([*found, *outcome.annotations], log)
 
 
 def _annotate_unknown(environ: Mapping[str, str], root: Path, log: Log) -> None:
@@ -198,7 +172,8 @@ def _write_summary(outcome: Outcome, environ: Mapping[str, str], log: Log) -> No
         outcome.problems,
         result=outcome.result,
         room=files.summary_room(path) - RESERVED,
-        folder=outcome.options.report if outcome.options and outcome.result else "",
+        folder=outcome.options.report if outcome.options and outcome.job else "",
+        page=outcome.page,
     )
     _append_summary(text, environ, log)
 
@@ -223,7 +198,7 @@ def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log
         outcome.options.report if outcome.options else "",
         root,
     )
-    return _append_outputs(values, outcome.exit_status, environ, log)
+    return _append_outputs({**values, **outcome.outputs}, outcome.exit_status, environ, log)
 
 
 def _append_outputs(
@@ -251,7 +226,7 @@ def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Pat
     job, options = outcome.job, outcome.options
     if job is None or options is None or not upload.due(job, outcome.exit_status):
         return status
-    name = upload.name_of(job, options.model, root)
+    name = upload.name_of(job, outcome.artifact or options.model, root)
     try:
         artifact = upload.upload(outcome.written, name, job.artifact_retention_days, environ, log)
     except MegdumpError as error:

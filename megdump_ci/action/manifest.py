@@ -32,6 +32,8 @@ OUTPUTS = {
     "failed-testcases": "how many of them failed",
     "max-error": "the largest AssertEqual error of all testcases and outputs",
     "passing": "the options that a failed run would pass with; empty if there are none",
+    "matrix": "the planned jobs as JSON: what strategy.matrix takes, by fromJSON",
+    "count": "how many entries were planned, run or merged; 0 where nothing has changed",
     "artifact-id": "id of the artifact; empty if none was uploaded",
     "artifact-digest": "sha256:... of the artifact's zip archive; empty if none was uploaded",
 }
@@ -75,12 +77,15 @@ def text_of(value: Any) -> str:
         return "\n".join(value.texts())
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return "\n".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _input(spec: OptionSpec) -> str:
     lines = [f"  {spec.name}:", f"    description: {_quoted(_help(spec))}"]
-    lines.append(f"    required: {text_of(spec.required)}")
+    # What to pack may be said in another way; we ask for it ourselves, and say how.
+    lines.append("    required: false")
     if not spec.required:
         lines.append(f"    default: {_quoted(text_of(default_of(spec)))}")
     return "\n".join(lines) + "\n"

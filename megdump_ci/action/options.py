@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from megdump_ci.errors import Problem
 from megdump_ci.options import option
+from megdump_ci.project.options import MOST_JOBS, NAME, PlanOptions, RunOptions
 
+MODES = ("pack", "run", "plan", "merge")
 UPLOADS = ("true", "on-failure", "false")
 
-GROUPS = {"artifact": "what is uploaded"}
+GROUPS = {"many": "many models", "artifact": "what is uploaded"}
 """The groups of these inputs, in their order, with their titles."""
 
 LONGEST = 3650
@@ -24,6 +26,52 @@ FORBIDDEN = re.compile(r'["<>|*?:\\/\x00-\x1f\x7f]')
 class ActionOptions:
     """Options of the container action, beside those of ``megdump-ci pack``."""
 
+    mode: str = option(
+        "pack one model, run entries of the config, plan them as a matrix of jobs, or merge the"
+        " reports of such jobs",
+        "pack",
+        group="many",
+        choices=MODES,
+    )
+    config: str = option(
+        "the file that lists the models, with their data and options",
+        NAME,
+        group="many",
+    )
+    entry: tuple[str, ...] = option(
+        "name of an entry of the config: the one to pack, in place of model, data and output; or"
+        " those to run or plan, which is all of them where none is named. Can be given several"
+        " times",
+        (),
+        group="many",
+    )
+    changed_since: str = option(
+        "run or plan the entries only that have changed since this commit; empty or all zeros for"
+        " all of them. The checkout has to have the commit (fetch-depth: 0)",
+        "",
+        group="many",
+    )
+    max_jobs: int = option(
+        "jobs that a planned matrix may have; where there are more entries, each job runs several",
+        MOST_JOBS,
+        group="many",
+    )
+    jobs: int = option(
+        "entries to run at the same time; 0 runs one on each core, at most 4",
+        0,
+        group="many",
+    )
+    matrix: str = option(
+        "what was planned, for the mode merge: every entry in it has to have a report",
+        "",
+        group="many",
+    )
+    reports: tuple[str, ...] = option(
+        "what to merge: report.json files, folders to look for such in, or patterns of paths. Can"
+        " be given several times",
+        ("reports",),
+        group="many",
+    )
     upload: str = option(
         "whether the files become an artifact of the run: true always (the step fails if that"
         " cannot be done), on-failure if the step fails anyway (then that is a warning), or false",
@@ -43,9 +91,14 @@ class ActionOptions:
         group="artifact",
     )
 
+    @property
+    def of_config(self) -> bool:
+        """Whether the config says what is packed."""
+        return self.mode != "pack" or bool(self.entry)
+
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
-        found = []
+        found = [*_mode_problems(self)]
         if self.upload not in UPLOADS:
             found.append(Problem(f"upload is '{self.upload}'", f"give one of {', '.join(UPLOADS)}"))
         if FORBIDDEN.search(self.artifact_name) or self.artifact_name in (".", ".."):
@@ -63,3 +116,25 @@ class ActionOptions:
                 )
             )
         return found
+
+
+def _mode_problems(options: ActionOptions) -> list[Problem]:
+    found = PlanOptions(max_jobs=options.max_jobs).problems()
+    found += RunOptions(jobs=options.jobs).problems()
+    if options.mode not in MODES:
+        found.append(Problem(f"mode is '{options.mode}'", f"give one of {', '.join(MODES)}"))
+    if options.mode == "pack" and len(options.entry) > 1:
+        found.append(
+            Problem(
+                f"entry is {', '.join(options.entry)}, and the mode pack is for one",
+                "add mode: run",
+            )
+        )
+    if options.mode == "merge" and not options.matrix:
+        found.append(
+            Problem(
+                "matrix is empty, so nobody knows which reports there have to be",
+                "give what was planned: matrix: ${{ needs.plan.outputs.matrix }}",
+            )
+        )
+    return found

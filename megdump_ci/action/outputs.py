@@ -41,6 +41,9 @@ def of_run(
         "failed-testcases": str(sum(not testcase.passed for testcase in testcases)),
         "max-error": "" if error is None else str(error),
         "passing": shlex.join(result.passing) if result else "",
+        # Those of the modes for many models.
+        "matrix": "",
+        "count": "",
     }
 
 

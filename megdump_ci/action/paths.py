@@ -41,7 +41,7 @@ def localised(options: PackOptions, environ: Mapping[str, str]) -> PackOptions:
         deploy_output=_moved(options.deploy_output, moves),
         report=_moved(options.report, moves),
     )
-    problems = _lost(options, environ)
+    problems = lost(options, environ)
     if problems:
         raise InputError(problems)
     return options
@@ -70,7 +70,8 @@ def _moved(text: str, moves: Mapping[str, str]) -> str:
     return text
 
 
-def _lost(options: PackOptions, environ: Mapping[str, str]) -> list[Problem]:
+def lost(options: PackOptions, environ: Mapping[str, str]) -> list[Problem]:
+    """A problem for each path to write to that is not in a folder of the runner's machine."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return []
     root = workspace(environ)

@@ -45,6 +45,11 @@ class Phases:
         """Keep how far it is, for the next line."""
         self._state = f", {done} of {total} done"
 
+    def told(self, text: str) -> None:
+        """Say something in the phase that is going on."""
+        with self._lock:
+            self._log.line(text)
+
     def _beat(self) -> None:
         while not self._ended.wait(EVERY):
             with self._lock:

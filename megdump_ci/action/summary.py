@@ -24,12 +24,18 @@ def markdown(
     result: report.Report | None,
     room: int,
     folder: str = "",
+    page: Sequence[str] = (),
 ) -> str:
     """The summary of a run in at most ``room`` bytes of UTF-8 (none if that is too little).
 
     ``result`` is ``None`` if the run did not come to a report; ``folder`` is where its files are.
+    ``page`` are the blocks of the page, where it is not about one run.
     """
-    page = blocks_without_report(verdict, headline, problems) if result is None else blocks(result)
-    where = code(os.path.join(folder, "report.md")) if folder else "the log"
+    file = "merged.md" if page else "report.md"
+    if not page and result is None:
+        page = blocks_without_report(verdict, headline, problems)
+    elif result is not None:
+        page = blocks(result)
+    where = code(os.path.join(folder, file)) if folder else "the log"
     note = f"\u2702\ufe0f A job summary has room for 1 MiB. The whole of it is in {where}."
     return fitted(page, room, paragraph(note))

@@ -112,21 +112,27 @@ class Rows:
 
 def show(merged: Merged, out: Console, errors: Console) -> None:
     """Print a merged report."""
+    _rows(merged, out)
+    _rest(merged, out, errors)
+
+
+def show_entries(merged: Merged, out: Console, errors: Console) -> None:
+    """Print a row for each entry, and what failed."""
+    _rows(merged, out)
+    _failed(merged, out, errors)
+
+
+def _rows(merged: Merged, out: Console) -> None:
     if merged.entries:
         rows = Rows(out)
         rows.chosen([entry.name for entry in merged.entries])
         for entry in merged.entries:
             rows.ended(entry)
-    _rest(merged, out, errors)
 
 
 def _rest(merged: Merged, out: Console, errors: Console) -> None:
     """What comes below the rows: what failed, and the verdict."""
-    failed = [entry for entry in merged.entries if not entry.passed]
-    for entry in failed[:DETAILED]:
-        _details(entry, out, errors)
-    if len(failed) > DETAILED:
-        out.print(Text(f"and {len(failed) - DETAILED} more, see their reports", "red"))
+    _failed(merged, out, errors)
     show_problems(merged.problems, errors)
     if not merged.entries and merged.problems:
         return
@@ -134,6 +140,14 @@ def _rest(merged: Merged, out: Console, errors: Console) -> None:
         out.print(Text(f"warning: {one_line(text)}", "yellow"), soft_wrap=True)
     verdict = Text(one_line(merged.headline), f"bold {STYLES[merged.verdict]}")
     out.print(Text.assemble(verdict, (f" ({merged.seconds:.1f} s)", "dim")), soft_wrap=True)
+
+
+def _failed(merged: Merged, out: Console, errors: Console) -> None:
+    failed = [entry for entry in merged.entries if not entry.passed]
+    for entry in failed[:DETAILED]:
+        _details(entry, out, errors)
+    if len(failed) > DETAILED:
+        out.print(Text(f"and {len(failed) - DETAILED} more, see their reports", "red"))
 
 
 def _details(entry: Entry, out: Console, errors: Console) -> None:

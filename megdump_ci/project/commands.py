@@ -61,8 +61,16 @@ def plan(options: PlanOptions) -> Plan:
     )
 
 
-def run(options: RunOptions, watcher: running.Watcher) -> merged.Merged:
-    """Run the entries here; what is wrong is in the merged report."""
+Prepared = Callable[[Project, Sequence[Entry]], Sequence[Entry]]
+
+
+def run(
+    options: RunOptions, watcher: running.Watcher, prepared: Prepared = lambda _, entries: entries
+) -> merged.Merged:
+    """Run the entries here; what is wrong is in the merged report.
+
+    ``prepared`` may make others of them once they are known.
+    """
     began = time.monotonic()
     outcome = merged.Outcome()
     try:
@@ -73,10 +81,9 @@ def run(options: RunOptions, watcher: running.Watcher) -> merged.Merged:
         if options.report:
             output.make_folder(options.report)
         if found.entries:
-            watcher.chosen([entry.name for entry in found.entries])
-            outcome.entries = running.run(
-                project, found.entries, options.jobs, options.report, watcher
-            )
+            entries = prepared(project, found.entries)
+            watcher.chosen([entry.name for entry in entries])
+            outcome.entries = running.run(project, entries, options.jobs, options.report, watcher)
         else:
             outcome.idle = f"nothing has changed since {options.changed_since}"
     except MegdumpError as error:

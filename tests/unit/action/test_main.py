@@ -309,7 +309,7 @@ def test_the_entry_point_answers_wrong_input_without_the_heavy_modules(tmp_path:
         timeout=60,
     )
     assert done.returncode == ExitStatus.INPUT, done.stderr
-    assert "model is empty" in done.stdout
+    assert "there is neither model nor entry" in done.stdout
 
 
 @pytest.fixture
