@@ -64,14 +64,14 @@ class Places:
     def problem(self, problem: Problem, exit_status: int) -> Place:
         """What has to be changed, as far as that can be told."""
         file = self._inside(problem.file)
-        if file and problem.line:
+        if file:
             return Place(file, problem.line)
         place = self._option(problem) or self._mentioned(problem)
         if place is not None:
             return place
         if exit_status == ExitStatus.ENGINE or (self._model and self._model in problem.message):
             return self.model
-        return Place(file)
+        return NOWHERE
 
     @cached_property
     def _step(self) -> StepText | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-_LARGEST = 1 << 20
-"""Bytes of a workflow; the runner takes no larger one."""
+_LARGEST = 1 << 17
+"""Bytes of a workflow: the parser takes some seconds for these."""
 # Where YAML begins a line and those who show the file do not.
 _ODD_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
@@ -37,7 +37,7 @@ class StepText:
 
     def line_of(self, name: str, text: str) -> int:
         """The line on which the input ``name`` has ``text``; 0 unless there is exactly one."""
-        found = [line for line, value in self._values(name) if value == text]
+        found = [line for line, value in self._values(name) if text and value == text]
         return found[0] if len(found) == 1 else 0
 
     def _values(self, name: str) -> Iterator[tuple[int, str]]:
@@ -89,7 +89,7 @@ def _text(path: Path) -> str:
 
 
 def _steps(text: str, job: str) -> list[tuple[str, _Inputs]]:
-    """The ids and inputs of the steps of a job that use an action with a model."""
+    """The ids and inputs of the steps of a job that use an action as this one is used."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     # A checkout can hold anything, and a deep one is too deep for the parser.
@@ -100,15 +100,23 @@ def _steps(text: str, job: str) -> list[tuple[str, _Inputs]]:
     found = []
     for step in (item for body in bodies for item in _items(_value(body, "steps"))):
         inputs = _entries(_value(step, "with"))
-        if _scalar(_value(step, "uses")) and "model" in inputs:
+        if _scalar(_value(step, "uses")) and any(name in inputs for name in _OWN):
             found.append((_scalar(_value(step, "id")), inputs))
     return found
 
 
+_OWN = ("model", "entry", "output")
+"""Inputs that tell one step of this action from another."""
+
+
 def _fits(inputs: _Inputs, environ: Mapping[str, str]) -> bool:
-    """Whether a step may be the one that gave the model of this run."""
-    model = _scalar(inputs["model"][1])
-    return model == environ.get("INPUT_MODEL", "").strip() or "${{" in model
+    """Whether a step may be the one that gave the inputs of this run."""
+    for name in _OWN:
+        written = _scalar(inputs[name][1]) if name in inputs else ""
+        # An expression may have had any value.
+        if "${{" not in written and written != environ.get(f"INPUT_{name.upper()}", "").strip():
+            return False
+    return True
 
 
 def _entries(node: yaml.Node | None) -> _Inputs:
