@@ -86,7 +86,7 @@ def _run(job: _Job, log: Log) -> Outcome:
     )
     with Phases(log) as phases:
         merged = commands.run(options, _Watcher(phases), job.prepared)
-    if action.mode == "pack" and merged.entries and merged.entries[0].report is not None:
+    if len(action.entry) == 1 and merged.entries and merged.entries[0].report is not None:
         return job.alone(merged, log)
     names = [entry.name for entry in merged.entries]
     more = f" and {len(names) - 1} more" if names[1:] else ""
