@@ -10,7 +10,7 @@ setup := .venv/stamp
 overlay := .tools/samples
 linters := .tools/lint
 go_tools := .tools/go
-# More arguments for pytest or for make lock: make test ARGS='-k grammar', make lock ARGS=--upgrade
+# More arguments for pytest, for make faults or for make lock: make test ARGS='-k grammar'
 ARGS ?=
 
 .PHONY: help
@@ -27,6 +27,10 @@ demo: $(setup) ## Pack and verify every model in samples/, results in out/
 .PHONY: test
 test: $(setup) ## Run the unit tests and the tests on the real engine
 	@$(bin)/pytest $(ARGS)
+
+.PHONY: faults
+faults: $(setup) ## Plant faults, and count what is caught and what is a false alarm
+	@$(bin)/python -m tests.faults $(ARGS)
 
 .PHONY: test-container
 test-container: $(setup) ## Build the container and test it (needs a Docker engine)
