@@ -15,11 +15,6 @@ LONGEST = 100
 _REFUSED = re.compile(r'["<>|*?:\\/\x00-\x1f\x7f]')
 
 
-def from_text(text: str) -> str:
-    """``text`` (a path, or what placeholders made of it) as a name."""
-    return re.sub(r"[\\/]+", "-", text).strip("-. ")
-
-
 def check(name: str) -> None:
     """:class:`InputError` if no entry can be called ``name``."""
     if not name:
