@@ -229,7 +229,7 @@ def testcases_counted_without_measure(parts: Parts, folder: Folder) -> bytes:
     return parts.joined(count=2**32 - 1)
 
 
-@in_file(LIST, "holds no testcase")
+@in_file(LIST, "holds no testcase", engine=True)
 def no_testcase(parts: Parts, folder: Folder) -> bytes:
     return dataclasses.replace(parts, testcases=()).joined()
 
