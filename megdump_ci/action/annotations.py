@@ -127,21 +127,21 @@ def _model(report: Report) -> str:
 def _causes(report: Report, places: Places) -> Iterator[Annotation]:
     """One annotation for each thing that is wrong with the model, at the model."""
     total = f"{len(report.testcases)} testcase{'s' if len(report.testcases) != 1 else ''}"
-    advice = [_located(report), _remedy(report)]
-    for failures in _grouped(report):
+    located, remedy = _located(report), _remedy(report)
+    for place, failures in enumerate(_grouped(report)):
         worst = min(failures, key=_sqnr)
         comparison = failed_comparison(worst.output)
         verb = "differs" if comparison and comparison.metrics else "fails"
         yield _error(
             f"{worst.output.name} {verb} in {len(failures)} of {total}",
-            [_worst(worst), *_numbers(worst.output), *advice],
+            [_worst(worst), *_numbers(worst.output), "" if place else located, remedy],
             places.model,
         )
     for gate in report.gates:
         # The other gates fail a testcase.
         if not gate.passed and gate.testcase is None:
             title = f"{gate.output or 'the model'} misses {gate.name}"
-            yield _error(title, [f"{gate.name}: {gate.reason}", *advice], places.model)
+            yield _error(title, [f"{gate.name}: {gate.reason}", remedy], places.model)
 
 
 def _grouped(report: Report) -> list[list[_Failure]]:
@@ -206,12 +206,13 @@ def _testcase(place: Place, testcase: Testcase) -> Annotation:
 
 
 def _several(group: Sequence[tuple[Place, Testcase]]) -> Annotation:
-    lines = [f"{_called(case)}: {reason(case)}" for _, case in group[:_LISTED]]
+    first = group[0][0]
+    lines = [_lines([place.line for place, _ in group])] if first.line else []
+    lines += [f"{_called(case)}: {reason(case)}" for _, case in group[:_LISTED]]
     if len(group) > _LISTED:
         lines.append(f"and {len(group) - _LISTED} more")
-    where = f"{_lines([place.line for place, _ in group])} of " if group[0][0].line else ""
-    title = f"{len(group)} testcases fail: {where}{group[0][0].file or 'this run'}"
-    return _error(title, lines, group[0][0])
+    where = f" of {first.file}" if first.file else ""
+    return _error(f"{len(group)} testcases{where} fail", lines, first)
 
 
 def _lines(numbers: Iterable[int]) -> str:

@@ -136,15 +136,16 @@ class Log:
                 self._write(command("add-mask", part))
 
     def _annotate(self, kind: str, message: str, title: str, file: str, line: int) -> None:
-        message = plain(message)
+        # The log that is shown holds the message too, and there this form is a command.
+        message, title = (plain(text).replace("##[", "## [") for text in (message, title))
         if len(message) > MESSAGE_LIMIT:
             message = message[: MESSAGE_LIMIT - 1] + "\u2026"
         count = self._annotations[kind] = self._annotations.get(kind, 0) + 1
         if count > ANNOTATION_LIMIT:
-            self.line(f"{kind}: {message}")
+            self.line(": ".join(filter(None, (kind, title, message))))
             return
         line = line if file else 0
-        self._write(command(kind, message, title=plain(title), file=file, line=line))
+        self._write(command(kind, message, title=title, file=file, line=line))
 
     def _write(self, text: str) -> None:
         self._stream.write(text + "\n")

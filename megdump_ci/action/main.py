@@ -22,7 +22,7 @@ from megdump_ci.action.ownership import Handover
 from megdump_ci.action.progress import Phases
 from megdump_ci.errors import ExitStatus, Interrupted, MegdumpError, Problem
 from megdump_ci.options import PackOptions
-from megdump_ci.present.text import plain
+from megdump_ci.present.text import one_line, plain
 
 if TYPE_CHECKING:
     pass
@@ -112,7 +112,8 @@ def _stopped(error: MegdumpError) -> Outcome:
     return Outcome(
         verdict="error",
         exit_status=error.exit_status,
-        headline=f"ERROR: {error.problems[0].message}{more}",
+        # The lines below the first are an excerpt.
+        headline=f"ERROR: {error.problems[0].message.splitlines()[0]}{more}",
         problems=error.problems,
     )
 
@@ -157,7 +158,7 @@ def _annotate_unknown(environ: Mapping[str, str], root: Path, log: Log) -> None:
 def _say_verdict(outcome: Outcome, exit_status: int, log: Log) -> None:
     """The last line, outside of any group."""
     seconds = f" ({outcome.result.seconds:.1f} s)" if outcome.result else ""
-    log.line(f"{outcome.headline}{seconds}", _STYLES[outcome.verdict])
+    log.line(f"{one_line(outcome.headline, 400)}{seconds}", _STYLES[outcome.verdict])
     if exit_status != outcome.exit_status:
         log.line(f"the step ends with exit status {exit_status} for what came after", "red")
 

@@ -135,6 +135,18 @@ def test_a_long_message_is_cut_with_a_sign_of_it(runner: Any) -> None:
     assert found.message.endswith("\u2026")
 
 
+def test_the_old_form_is_none_in_the_log_that_is_shown() -> None:
+    log, stream = _log()
+    log.error("a\n##[group]b", title="##[error]c")
+    assert "##[" not in stream.getvalue()
+
+
+def test_a_line_is_text_without_escapes_but_for_its_style() -> None:
+    log, stream = _log()
+    log.line("::error::\x1b[31mx", "red")
+    assert stream.getvalue() == "\x1b[1;31m: :error::\\x1b[31mx\x1b[0m\n"
+
+
 def test_a_line_without_a_file_is_left_out(runner: Any) -> None:
     log, stream = _log()
     log.error("x", line=3)

@@ -177,7 +177,8 @@ def test_a_run_that_failed_is_annotated_where_the_testcases_stand(
     assert len(errors) == 2
     assert errors[0].message.startswith("FAIL\n")
     assert errors[0].properties["title"] == "prob fails in 29 of 30 testcases"
-    assert errors[1].properties["title"] == ("29 testcases fail: lines 1, 3 to 30 of list.txt")
+    assert errors[1].properties["title"] == "29 testcases of list.txt fail"
+    assert errors[1].message.startswith("lines 1, 3 to 30\n")
     assert (errors[1].properties["file"], errors[1].properties["line"]) == ("list.txt", "1")
 
 
