@@ -42,13 +42,18 @@ test-workflow: $(setup) $(go_tools)/stamp ## Test the action in a runner (needs 
 	@docker info >/dev/null 2>&1 || { echo 'no Docker engine answers: start one, then run again' >&2; exit 1; }
 	@$(bin)/pytest tests/workflow $(ARGS)
 
+.PHONY: test-browser
+test-browser: $(setup) ## Test report.html in Chromium (which Debian's packages bring if it is missing)
+	@tests/browser/setup.sh
+	@$(bin)/pytest tests/browser $(ARGS)
+
 .PHONY: lint
 lint: $(setup) $(linters)/stamp ## Check format, style and types, the Dockerfile and .github/
 	@$(bin)/ruff format --check
 	@$(bin)/ruff check
 	@$(bin)/mypy
 	@$(linters)/bin/hadolint Dockerfile
-	@$(linters)/bin/shellcheck .ci/run requirements/venv.sh
+	@$(linters)/bin/shellcheck .ci/run requirements/venv.sh tests/browser/setup.sh
 	@$(linters)/bin/zizmor --offline --quiet --persona pedantic .
 	@$(linters)/bin/zizmor --offline --quiet tests/workflow/*.yml
 	@check=$(linters)/bin/check-jsonschema; \

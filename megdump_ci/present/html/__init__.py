@@ -102,6 +102,7 @@ def _template() -> jinja2.Template:
         count=lambda value: f"{value:,}",
         shape=_shape,
         line=one_line,
+        text=_harmless,
         key=_key,
         fact=_fact,
     )
