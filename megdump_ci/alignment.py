@@ -426,7 +426,7 @@ class _Growth:
         return {user for user in found if self._is_free(self._model, user)}
 
     def _before(self, place: int) -> set[int]:
-        """Operators without a partner whose results go where those of ``place`` go."""
+        """Operators whose results go where those of ``place`` go."""
         base, model = self._base, self._model
         found: set[int] = set()
         for value in base.network.operators[place].outputs:
@@ -443,7 +443,7 @@ class _Growth:
                 if base.network.outputs[own] == value
             ]
             found.update(model.source(item)[0] for item in goes if not model.is_constant(item))
-        return {item for item in found if self._is_free(model, item)}
+        return found
 
 
 def _at(values: Sequence[int], index: int) -> int:

@@ -171,14 +171,28 @@ def test_a_block_more_among_equal_ones_is_found_by_what_the_constants_hold() -> 
     assert found[0].name == "CONV(x)[2]"
 
 
-def test_constants_that_say_little_do_not_move_operators() -> None:
-    base, model = network(chain(2), [4]), network(chain(2), [4])
-    values = Side(base).constants
+@pytest.mark.parametrize("telling", [True, False])
+def test_constants_that_say_little_do_not_move_operators(telling: bool) -> None:
+    # Two graphs that are not the same as a whole, with operators that are.
+    nodes = [*chain(2), Node("TANH", "out", [4])]
+    base, model = network(nodes, [5]), network([*nodes, Node("RELU", "more", [5])], [6])
+    first, second = Side(base).constants
     held = (
-        {values[0]: Constant("0", telling=False), values[1]: Constant("1", telling=False)},
-        {values[0]: Constant("1", telling=False), values[1]: Constant("0", telling=False)},
+        {first: Constant("0", telling), second: Constant("1", telling)},
+        {first: Constant("1", telling), second: Constant("0", telling)},
     )
-    assert aligned(base, model, held).partners == {0: 0, 2: 2, 4: 4}
+    moved = aligned(base, model, held).partners[2] == 4
+    assert moved is telling
+
+
+def test_what_only_an_operator_of_another_type_takes_is_matched_behind_it() -> None:
+    def made(kind: str) -> Network:
+        nodes = [Node(INPUT, "x"), Node(CONSTANT, "w"), Node("TypeCvt", f"{kind}[2]", [1])]
+        return network([*nodes, Node(kind, f"{kind}[3]", [0, 2]), Node("RELU", "y", [3])], [4])
+
+    found, totals = compared(made("CONV"), made("OTHER"))
+    assert [edit.what for item in found for edit in item.edits] == ["type"]
+    assert (totals.alike, totals.changed) == (3, 1)
 
 
 def test_weights_that_changed_places_are_the_same_operators_with_other_weights() -> None:
