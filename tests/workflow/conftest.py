@@ -127,21 +127,31 @@ class Runner:
         self._folders = folders
 
     def __call__(
-        self, workflow: str, *arguments: str, prepare: Callable[[Path], None] | None = None
+        self,
+        workflow: str,
+        *arguments: str,
+        prepare: Callable[[Path], None] | None = None,
+        change: Callable[[Path], None] | None = None,
     ) -> Run:
-        """Run a workflow, a path in this repository; ``prepare`` gets the workspace before."""
+        """Run a workflow, a path in this repository, for a push.
+
+        ``prepare`` gets the workspace before its first commit, and ``change`` before its second,
+        which then is the one that is pushed.
+        """
         folder = self._folders.mktemp(Path(workflow).stem)
         workspace, artifacts = folder / "workspace", folder / "artifacts"
         _copy(workspace)
         if prepare:
             prepare(workspace)
-        _commit(workspace)
+        event = folder / "event.json"
+        event.write_text(json.dumps(_commits(workspace, change)))
         command = [str(self._program), "push", "--directory", str(workspace), "--json"]
         command += ["--workflows", workflow, "--platform", f"ubuntu-latest={_RUNNER}"]
         # The job's container sees the folder itself and not a copy: so does this test.
         command += ["--bind", "--pull=false", "--rebuild=false", "--rm", "--no-cache-server"]
         command += ["--artifact-server-path", str(artifacts), "--artifact-server-addr", "127.0.0.1"]
-        command += ["--artifact-server-port", str(_free_port()), *arguments]
+        command += ["--artifact-server-port", str(_free_port())]
+        command += ["--eventpath", str(event), *arguments]
         kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
         done = subprocess.run(
             command, env={**kept, "HOME": str(folder)}, capture_output=True, text=True
@@ -170,16 +180,30 @@ def _copy(target: Path) -> None:
             shutil.copy(ROOT / name, target / name)
 
 
-def _commit(workspace: Path) -> None:
-    for command in (
-        ("init", "--quiet", "--initial-branch=main"),
-        ("add", "--all"),
-        (*_IDENTITY, "commit", "--quiet", "--message", "all"),
-        ("remote", "add", "origin", "https://github.com/owner/repo"),
-    ):
-        subprocess.run(["git", *command], cwd=workspace, check=True)
-    # Not the files: whose they are is part of what the engine knows layers that it has built by.
+def _commits(workspace: Path, change: Callable[[Path], None] | None) -> dict[str, str]:
+    """Make a repository of the workspace; what the event says of the push."""
+    _git(workspace, "init", "--quiet", "--initial-branch=main")
+    _git(workspace, "remote", "add", "origin", "https://github.com/owner/repo")
+    before, after = "0" * 40, _commit(workspace)
+    if change:
+        change(workspace)
+        before, after = after, _commit(workspace)
+    # As where git clones to; the files are root's, as those of a checkout in the container are.
     os.chown(workspace, _OWNER, _OWNER)
+    return {"before": before, "after": after, "ref": "refs/heads/main"}
+
+
+def _commit(workspace: Path) -> str:
+    _git(workspace, "add", "--all")
+    _git(workspace, *_IDENTITY, "commit", "--quiet", "--message", "all")
+    return _git(workspace, "rev-parse", "HEAD")
+
+
+def _git(workspace: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=workspace, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def _free_port() -> int:

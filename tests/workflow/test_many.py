@@ -1,9 +1,9 @@
-"""Many models, many jobs: a plan, its matrix, and one verdict on what that left."""
+"""A matrix from plan to merge: what each job is given, and what becomes of their reports."""
 
 from __future__ import annotations
 
 import json
-import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,65 +11,76 @@ import pytest
 # The first test waits for the image.
 pytestmark = pytest.mark.timeout(1800)
 
-_NAMES = ["two_inputs", "tokens"]
+_NAMES = ["digits, twice", "tokens", "half"]
 
 
 @pytest.fixture(scope="module")
 def run(run_workflow: Any) -> Any:
-    return run_workflow("tests/workflow/many.yml")
+    def change(workspace: Path) -> None:
+        with open(workspace / "samples" / "digits.txt", "a") as file:
+            file.write("#rand(0,8)\n")
+
+    return run_workflow("tests/workflow/many.yml", change=change)
 
 
-def test_a_plan_is_the_matrix_of_the_jobs(run: Any) -> None:
-    assert run.passed, run.text
-    outputs = run.job("plan").steps["plan"].outputs
-    jobs = [{"name": name, "model": f"samples/{name}.mge", "entry": name} for name in _NAMES]
-    assert json.loads(outputs["matrix"]) == {"include": jobs}
-    assert outputs["count"] == "2"
-    ran = sorted((job.matrix for job in run.jobs["pack"]), key=lambda job: job["name"])
-    assert ran == sorted(jobs, key=lambda job: job["name"])
+def planned(run: Any, step: str) -> list[str]:
+    """The names in the matrix that a step of the job ``plan`` gave."""
+    outputs = run.job("plan").steps[step].outputs
+    include = json.loads(outputs["matrix"])["include"]
+    assert outputs["count"] == str(len(include))
+    return [job["name"] for job in include]
 
 
-def test_where_nothing_has_changed_nothing_is_run(run: Any) -> None:
-    assert run.job("plan").steps["unchanged"].outputs["count"] == "0"
-    assert not [job for job in run.jobs.get("unchanged", []) if job.steps]
+def test_the_plan_has_all_entries_or_those_that_changed(run: Any) -> None:
+    assert run.job("plan").result == "success", run.text
+    assert planned(run, "all") == _NAMES
+    assert planned(run, "changed") == ["digits, twice"]
+    assert planned(run, "none") == []
 
 
-def test_each_job_leaves_the_report_of_its_entry(run: Any) -> None:
-    for job in run.jobs["pack"]:
-        name = job.matrix["entry"]
+def test_each_job_runs_its_entry(run: Any) -> None:
+    jobs = {job.matrix["name"]: job for job in run.jobs["pack"]}
+    assert jobs.keys() == set(_NAMES)
+    for name, job in jobs.items():
+        fails = name == "half"
         outputs = job.steps["pack"].outputs
-        assert outputs["verdict"] == "passed"
-        assert outputs["output"] == f"out/{name}.mge"
-        archive = run.artifacts / f"megdump-ci-{name}" / f"megdump-ci-{name}.zip"
-        with zipfile.ZipFile(archive) as opened:
-            report = json.loads(opened.read(f"megdump-ci-report/{name}/report.json"))
-            assert f"out/{name}.mge" in opened.namelist()
-        assert report["name"] == name
-        assert report["packed"]["path"] == f"out/{name}.mge"
+        assert job.result == ("failure" if fails else "success")
+        assert outputs["verdict"] == ("failed" if fails else "passed")
+        assert outputs["output"] == f"packed/{name}.mge{'.failed' if fails else ''}"
+        report = run.seen(outputs["report"])
+        assert report["verdict"] == outputs["verdict"]
 
 
-def test_the_reports_have_one_verdict(run: Any) -> None:
-    step = run.job("merge").steps["merge"]
-    assert step.outcome == "success"
-    assert (step.outputs["verdict"], step.outputs["count"]) == ("passed", "2")
-    assert step.outputs["report"] == "merged/merged.json"
-    assert step.outputs["artifact-id"]
-    assert "PASS: 2 of 2 models passed" in step.summary
-    merged = run.seen("merged/merged.json")
-    assert [entry["name"] for entry in merged["entries"]] == _NAMES
+def merged(run: Any, step: str) -> dict[str, str]:
+    """The verdicts in the merged report of a step of the job ``verdict``, by entry."""
+    content = run.seen(run.job("verdict").steps[step].outputs["report"])
+    return {entry["name"]: entry["verdict"] for entry in content["entries"]}
 
 
-def test_a_missing_report_fails_the_merge(run: Any) -> None:
-    step = run.job("merge").steps["lost"]
+def test_one_failure_is_the_verdict_of_all(run: Any) -> None:
+    step = run.job("verdict").steps["whole"]
     assert step.outcome == "failure"
-    assert step.outputs["verdict"] == "error"
-    (error,) = step.errors()
-    assert error.title.startswith("digits: ")
-    assert "there is no report of it" in error.message
+    assert step.outputs["verdict"] == "failed"
+    assert merged(run, "whole") == {"digits, twice": "passed", "tokens": "passed", "half": "failed"}
+    assert all(name in step.summary for name in _NAMES)
+    assert any("half" in item.message + item.title for item in step.errors())
 
 
-def test_inputs_are_checked_for_every_entry(run: Any) -> None:
-    step = run.job("merge").steps["here"]
+def test_what_was_planned_and_passed(run: Any) -> None:
+    step = run.job("verdict").steps["passing"]
+    assert step.outcome == "success", run.text
+    assert step.outputs["verdict"] == "passed"
+    assert merged(run, "passing") == {"digits, twice": "passed"}
+    assert step.errors() == []
+
+
+def test_a_planned_entry_without_a_report_has_failed(run: Any) -> None:
+    step = run.job("verdict").steps["missing"]
     assert step.outcome == "failure"
-    assert "maxerr is -1" in "".join(error.message for error in step.errors())
-    assert "samples/megdump.toml" not in step.outputs["report"]
+    assert step.outputs["verdict"] != "passed"
+    found = merged(run, "missing")
+    assert found.pop("digits, twice") == "passed"
+    assert found.keys() == {"tokens", "half"}
+    assert "passed" not in found.values()
+    assert run.job("verdict").result == "failure"
+    assert not run.passed
