@@ -1,6 +1,6 @@
 """What comes of a cross-check, told by what its engine process says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -56,10 +56,10 @@ class Played:
         return [report.Phase(name="cross-checking", seconds=1.0, peak_memory=1)]
 
 
-def state(kernels: Kernels | None = "fast", count: int = 2) -> State:
+def state(kernels: Kernels | None = "fast", errors: Sequence[float] = (0.0, 0.0)) -> State:
     cases = []
-    for index in range(count):
-        case = reports.case(index)
+    for index, error in enumerate(errors):
+        case = reports.case(index, error)
         outputs = [msgspec.structs.replace(item, maxerr=1e-4) for item in case.outputs]
         cases.append(msgspec.structs.replace(case, outputs=outputs))
     return State(testcases=cases, kernels=kernels, exit_status=ExitStatus.PASSED)
@@ -102,8 +102,7 @@ def test_a_difference_fails_the_run() -> None:
 
 
 def test_a_warning_is_given_once() -> None:
-    found = state(count=0)
-    found.testcases.append(reports.case(0, 5e-5))
+    found = state(errors=[5e-5])
     found.conclude(1, JOB.gates)
     (before,) = found.warnings
     worse = msgspec.structs.replace(reports.metrics(6e-5), sqnr=3.0)
@@ -114,8 +113,7 @@ def test_a_warning_is_given_once() -> None:
 
 
 def test_the_reason_that_an_output_failed_for_stays() -> None:
-    found = state(count=0)
-    found.testcases.append(reports.case(0, 0.25))
+    found = state(errors=[0.25])
     ran(found, WRONG)
     assert found.testcases[0].outputs[0].reason == reports.REASON
 
@@ -127,7 +125,7 @@ def test_testcases_that_were_not_run_are_no_pass(comparisons: list[Comparison]) 
 
 
 def test_an_output_that_was_not_compared_is_no_pass() -> None:
-    found = state(count=1)
+    found = state(errors=[0.0])
     session = Played([protocol.LiteReady(reports.LITE), protocol.LiteChecked(0, [])])
     with pytest.raises(ValueError, match="zip"):
         crosscheck.run(JOB, found, cast(Session, session))
