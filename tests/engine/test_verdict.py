@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from megdump_ci.gates import Limits
@@ -99,3 +101,14 @@ def test_the_numbers_of_a_failure_are_in_the_report(models: support.Models, tmp_
         assert 0.999 < float(metrics.cosine) < 1
         assert metrics.top_k is not None
         assert metrics.top_k.rows == 3
+
+
+def test_equal_elements_are_counted_as_such_beside_the_engine() -> None:
+    """MegEngine makes the processor take denormal numbers for 0."""
+    program = (
+        "import megengine, numpy as np\nfrom megdump_ci import compare\n"
+        "e, g = np.float32([0.5, 1, 2]), np.float32([0.5, 1, 2.5])\n"
+        "print(compare.difference(e, g, 0.0).histogram)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout == f"{(2, *[0] * 9, 1, *[0] * 3)}\n", ran.stderr
