@@ -42,19 +42,22 @@ VERDICTS = {
     "failed": ("Failed", "\u2717"),
     "error": ("Error", "!"),
     "not verified": ("Not verified", "?"),
+    "compared": ("Compared", "\u0394"),
 }
+"""What a verdict is called, and its sign. A ``diff`` without limits has nothing to pass."""
 
 
 def page(report: Report) -> bytes:
     """The page, in UTF-8."""
-    verdict, icon = VERDICTS[report.verdict]
+    kind = "compared" if view.without_limits(report) else report.verdict
+    verdict, icon = VERDICTS[kind]
     script, style = _part("script.js"), _part("style.css")
     text = _template().render(
         _context(report),
         report=report,
         verdict=verdict,
         icon=icon,
-        kind=report.verdict.replace(" ", "-"),
+        kind=kind.replace(" ", "-"),
         policy=_policy(script, style),
         script=script,
         style=style,
@@ -78,7 +81,7 @@ def _context(report: Report) -> dict[str, Any]:
         "location_figure": plots.of_location(location) if location else None,
         "location_lines": [line.plain for line in locate.lines(location)] if location else [],
         "sweep_figures": plots.of_sweep(sweep) if sweep else [],
-        "drift_figures": plots.of_drift(baseline) if baseline else [],
+        "drift_figures": plots.of_drift(baseline, report.testcases) if baseline else [],
         "graphs": view.graphs(report),
         "operators": view.operators(report),
         "dtypes": view.dtypes(report),

@@ -182,6 +182,12 @@ def _detail(output: Output) -> Comparison | None:
     return found if found is not None and found.metrics is not None else None
 
 
+def without_limits(report: Report) -> bool:
+    """Whether it is of a ``diff`` that passed because nothing was asked of it."""
+    compared = report.verdict == "passed" and report.baseline is not None
+    return compared and report.packed is None and not report.gates
+
+
 def tiles(report: Report) -> list[Tile]:
     """The numbers to see at first sight."""
     if report.sweep is not None:
@@ -191,7 +197,8 @@ def tiles(report: Report) -> list[Tile]:
         passed = sum(testcase.passed for testcase in report.testcases)
         total = len(report.testcases)
         kind = "" if passed == total else "bad"
-        found.append(Tile("testcases passed", f"{passed:,} of {total:,}", kind=kind))
+        word = "compared" if without_limits(report) else "passed"
+        found.append(Tile(f"testcases {word}", f"{passed:,} of {total:,}", kind=kind))
     if report.max_error is not None:
         missed = [gate for gate in report.gates if not gate.passed and gate.name == "maxerr"]
         limit = f"limit {report.maxerr:g}" if report.maxerr is not None else ""

@@ -87,13 +87,15 @@ def table(root: Element, name: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module", params=pages.PAGES)
-def page(request: pytest.FixtureRequest) -> bytes:
-    return html.page(pages.PAGES[request.param])
+def page(request: pytest.FixtureRequest) -> tuple[bytes, Element]:
+    """A page, and what it is parsed to."""
+    made = html.page(pages.PAGES[request.param])
+    return made, parsed(made)
 
 
-def test_it_needs_nothing_but_itself(page: bytes) -> None:
-    text = page.decode()
-    root = parsed(page)
+def test_it_needs_nothing_but_itself(page: tuple[bytes, Element]) -> None:
+    made, root = page
+    text = made.decode()
     for element in root.iter():
         for name, value in element.attrib.items():
             assert not name.startswith("on")
@@ -116,8 +118,8 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def test_links_lead_to_what_is_there_once(page: bytes) -> None:
-    root = parsed(page)
+def test_links_lead_to_what_is_there_once(page: tuple[bytes, Element]) -> None:
+    _, root = page
     names = [item.get("id") for item in root.iter() if item.get("id")]
     assert len(names) == len(set(names))
     links = {item.get("href", "")[1:] for item in root.iter("a")}
@@ -127,8 +129,8 @@ def test_links_lead_to_what_is_there_once(page: bytes) -> None:
     assert labels <= set(names)
 
 
-def test_those_who_hear_it_are_told(page: bytes) -> None:
-    root = parsed(page)
+def test_those_who_hear_it_are_told(page: tuple[bytes, Element]) -> None:
+    _, root = page
     assert root.get("lang") == "en"
     assert all(item.get("scope") in ("col", "row") for item in root.iter("th"))
     assert all(
@@ -221,6 +223,15 @@ def test_the_verdict_comes_first(name: str, word: str, kind: str) -> None:
     assert report.headline.partition(": ")[2] in banner
     assert f"exit status {report.exit_status}" in banner
     assert text_of(next(root.iter("title"))).startswith(word)
+
+
+def test_a_diff_without_limits_has_passed_nothing() -> None:
+    compared = structs.replace(
+        pages.PAGES["baseline"], packed=None, headline="DIFF: other structure, max error 0.25"
+    )
+    assert text_of(next(shown(compared).iter("h1"))) == "Compared"
+    limited = structs.replace(compared, gates=pages.PAGES["failed"].gates)
+    assert text_of(next(shown(limited).iter("h1"))) == "Passed"
 
 
 def test_what_is_wrong_and_what_to_do_about_it() -> None:
