@@ -223,14 +223,16 @@ class Alignment:
         crossed = list(zip(mine, reversed(theirs), strict=True))
         return max(straight, crossed, key=self._agreement)
 
-    def _agreement(self, pairs: Iterable[tuple[int, int]]) -> tuple[int, int, int]:
+    def _agreement(self, pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:
         # max() returns the first of equals.
         base, model = self.base, self.model
+        names = base.network.values, model.network.values
         found = list(pairs)
         return (
             sum(self.same(a, b) for a, b in found),
             sum(base.digests[a] == model.digests[b] for a, b in found),
             sum(base.is_constant(a) == model.is_constant(b) for a, b in found),
+            sum(names[0][a].name == names[1][b].name for a, b in found),
         )
 
     @cached_property
