@@ -37,6 +37,13 @@ def execute(options: PackOptions | VerifyOptions, state: State, session: Session
     verdict = failed or state.exit_status == ExitStatus.PASSED
     if not options.model or state.kernels is None or not verdict or not (failed or options.locate):
         return
+    others = _others(state.testcases)
+    if others and not options.locate:
+        state.warnings.append(
+            "no operator was looked for: the packed graph computes what the model does, and what"
+            f" differs is {' and '.join(others)}"
+        )
+        return
     session.observer.phase("locate")
     location = _found(options, state, session)
     # What is altered in the file is wrong on any kernels.
@@ -44,6 +51,27 @@ def execute(options: PackOptions | VerifyOptions, state: State, session: Session
     if location is not None and location.kernels == "fast" and open_question:
         location = _with_naive(location, options, state, session)
     state.location = location
+
+
+_OTHERS = {
+    "against_expected": "the expected values in the file",
+    "model_against_python": "the Python code",
+    "against_python": "the Python code",
+    "against_lite": "MegEngine Lite",
+}
+
+
+def _others(testcases: Sequence[report.Testcase]) -> list[str]:
+    """What the outputs that failed differ from, where none of them differs from the model."""
+    failed = [output for testcase in testcases for output in testcase.outputs if not output.passed]
+    found: dict[str, None] = {}
+    for output in failed:
+        comparisons = {name: getattr(output, name) for name in ("against_model", *_OTHERS)}
+        wrong = [name for name, item in comparisons.items() if item and not item.passed]
+        if not wrong or output.against_model is None or "against_model" in wrong:
+            return []
+        found.update(dict.fromkeys(_OTHERS[name] for name in wrong))
+    return list(found)
 
 
 def _found(

@@ -89,6 +89,30 @@ def test_when_it_is_looked_for(
     assert bool(looked.phases) is looks
 
 
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("against_expected", "the expected values in the file"), ("against_lite", "MegEngine Lite")],
+)
+def test_where_the_graph_does_what_the_model_does_no_operator_is_wrong(
+    field: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    case = reports.case(1, 0.25)
+    (output,) = case.outputs
+    right = msgspec.structs.replace(reports.case(1).outputs[0], passed=False)
+    off = msgspec.structs.replace(right, **{field: output.against_model})
+    testcases = [reports.case(0), msgspec.structs.replace(case, outputs=[off])]
+    looked = ran(monkeypatch, tmp_path, FOUND, state(testcases=testcases))
+    assert (looked.location, looked.phases) == (None, [])
+    (warning,) = looked.warnings
+    assert warning.endswith(f"what differs is {name}")
+    # Asked for, it is looked for; so it is where another output is wrong, or no comparison is.
+    assert ran(monkeypatch, tmp_path, FOUND, state(testcases=testcases), ASKED).location
+    testcases.append(reports.case(2, 0.25))
+    assert ran(monkeypatch, tmp_path, FOUND, state(testcases=testcases)).location
+    nothing = msgspec.structs.replace(case, outputs=[right])
+    assert ran(monkeypatch, tmp_path, FOUND, state(testcases=[nothing])).location
+
+
 FAULT = Failed(ExitStatus.INTERNAL, [], "Traceback\n  a line\nKeyError: 'x'")
 REFUSED = Failed(ExitStatus.ENGINE, [Problem("no such kernel")], refused=True)
 ENDS = {
