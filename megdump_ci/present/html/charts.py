@@ -25,7 +25,7 @@ from megdump_ci.report import Number
 
 # Loading pygal adds a finder of its maps, of a kind that CPython warns of whenever a module is
 # missing from then on. There are no maps here.
-sys.meta_path[:] = [item for item in sys.meta_path if not isinstance(item, pygal.PluginImportFixer)]
+sys.meta_path[:] = [item for item in sys.meta_path if type(item).__module__ != "pygal"]
 
 WIDE, NARROW = 540, 340
 """Widths that a chart is drawn for, in the page's pixels: the page shows the one that fits."""

@@ -26,6 +26,9 @@ ROWS = 500
 OUTPUTS = 12
 """Outputs that have charts; failing ones come first."""
 
+CARDS = 100
+"""Outputs that are shown at all."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -79,47 +82,56 @@ def titles(report: Report) -> list[str]:
 
 
 def rows(report: Report) -> list[Row]:
-    """The rows of the table of testcases that are shown."""
+    """The rows of the table of testcases that are shown, failing ones first."""
+    pairs = [
+        (testcase, output, _passed(testcase, output))
+        for testcase in report.testcases
+        for output in _shown(testcase)
+    ]
     errors = columns(report).values()
     worst = {(gate.testcase, gate.output) for gate in report.gates}
+    seen: set[int] = set()
     found: list[Row] = []
     # sorted() keeps the order of the file among equals.
-    for testcase in sorted(report.testcases, key=lambda case: case.passed):
-        if len(found) >= ROWS:
-            break
-        if not testcase.outputs:
-            found.append(
-                Row(
-                    testcase,
-                    None,
-                    True,
-                    testcase.passed,
-                    [None] * len(errors),
-                    reason=testcase.reason,
-                )
+    for testcase, output, passed in sorted(pairs, key=lambda pair: pair[2])[:ROWS]:
+        first = testcase.index not in seen
+        seen.add(testcase.index)
+        reason = testcase.reason if first else ""
+        if output is None:
+            found.append(Row(testcase, None, first, passed, [None] * len(errors), reason=reason))
+            continue
+        shown = not output.passed or (testcase.index, output.name) in worst
+        found.append(
+            Row(
+                testcase,
+                output,
+                first=first,
+                passed=passed,
+                errors=[error(output) for error in errors],
+                sqnr=lowest_sqnr(output),
+                cosine=lowest_cosine(output),
+                reason=output_reason(output) or reason,
+                detail=_detail(output) if shown else None,
             )
-        for place, output in enumerate(testcase.outputs):
-            found.append(
-                Row(
-                    testcase,
-                    output,
-                    first=place == 0,
-                    passed=output.passed and not testcase.reason,
-                    errors=[error(output) for error in errors],
-                    sqnr=lowest_sqnr(output),
-                    cosine=lowest_cosine(output),
-                    reason=output_reason(output) or (testcase.reason if place == 0 else ""),
-                    detail=_detail(output)
-                    if not output.passed or (testcase.index, output.name) in worst
-                    else None,
-                )
-            )
+        )
     return found
 
 
-def hidden(report: Report, shown: Sequence[Row]) -> int:
-    """How many testcases have no row."""
-    return len(report.testcases) - len({row.testcase.index for row in shown})
+def _shown(testcase: Testcase) -> Sequence[Output | None]:
+    return testcase.outputs or (None,)
+
+
+def _passed(testcase: Testcase, output: Output | None) -> bool:
+    if output is None or testcase.reason:
+        return testcase.passed
+    # Nothing is green in a testcase that failed for no reason that is known.
+    explained = testcase.passed or any(not item.passed for item in testcase.outputs)
+    return output.passed and explained
+
+
+def total(report: Report) -> int:
+    """How many rows there would be if all were shown."""
+    return sum(max(1, len(testcase.outputs)) for testcase in report.testcases)
 
 
 def outputs(report: Report) -> list[OutputView]:

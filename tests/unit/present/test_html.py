@@ -289,6 +289,29 @@ def test_many_testcases_stay_a_page() -> None:
     assert len(marks) < 4 * plots.MARKS
 
 
+def test_many_outputs_stay_a_page() -> None:
+    names = [f"out{place}" for place in range(3000)]
+    made = [
+        reports.output(name, 0.25 * (name == "out2999"), passed=name != "out2999") for name in names
+    ]
+    case = structs.replace(reports.case(0), outputs=made, passed=False)
+    gates = [
+        structs.replace(pages.PAGES["failed"].gates[0], output=name, passed=True) for name in names
+    ]
+    gates[-1] = structs.replace(gates[-1], passed=False)
+    root = shown(reports.report(testcases=[case], gates=gates))
+    assert table(root, "gates")[1][0] == "out2999"
+    assert text_of(next(having(section(root, "outputs"), "article", "card"))).startswith("out2999")
+    row = table(root, "testcases")[1]
+    assert (row[2], row[-1]) == ("out2999", "failed")
+    assert text_of(root).count("are in report.json") == 3
+
+
+def test_a_testcase_that_failed_has_no_row_that_passed() -> None:
+    strange = structs.replace(reports.case(0), passed=False)
+    assert table(shown(reports.report(testcases=[strange])), "testcases")[1][-1] == "failed"
+
+
 def test_lite_has_a_column() -> None:
     report = reports.report(lite=reports.LITE, testcases=[reports.on_lite(reports.case(0))])
     head, row = table(shown(report), "testcases")[:2]
