@@ -274,4 +274,5 @@ def _of_entry(entry: merging.Entry, places: Places) -> Iterator[Annotation]:
         found += of_report(entry.report, places)
     for item in found:
         place = places.model if item.place == NOWHERE else item.place
-        yield replace(item, title=f"{entry.name}: {item.title}", place=place)
+        title = item.title if entry.report is not None else "no report"
+        yield replace(item, title=f"{entry.name}: {title}", place=place)

@@ -208,6 +208,7 @@ def test_reports_are_merged_and_none_may_be_missing(step: Step, workspace: Path)
     assert lost.outputs["verdict"] == "error"
     (error,) = lost.errors
     assert error.properties["file"] == "c.mge"
+    assert error.properties["title"] == "c: no report"
     assert "there is no report of it" in error.message
     assert step(mode="merge", matrix='{"include":[]}').status == 2
     assert step(mode="merge", matrix="[").status == 2
