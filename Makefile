@@ -20,6 +20,9 @@ help: ## Show the targets
 .PHONY: setup
 setup: $(setup) ## Make or update .venv (the targets below do it themselves)
 
+.PHONY: tools
+tools: $(linters)/stamp $(go_tools)/stamp ## Install the linters and act (needs Go; the targets below do it themselves)
+
 .PHONY: demo
 demo: $(setup) ## Pack and verify every model in samples/, results in out/
 	@$(bin)/megdump-ci run --config samples/megdump.toml --report out
