@@ -122,10 +122,10 @@ def same(left: Array, right: Array) -> bool:
 
 def _too_large(found: compare.Difference, bounds: Bounds) -> str:
     """How a difference is above what may be, with the values where it is worst; or empty."""
-    if found.passes(bounds.maxerr):
-        return ""
     if math.isinf(bounds.maxerr):
         return _no_longer_finite(found)
+    if found.passes(bounds.maxerr):
+        return ""
     values = f"expected {found.expected:.9g}, computed {found.computed:.9g}"
     place = f"[{', '.join(map(str, found.index))}]"
     strange = found.computed_non_finite

@@ -13,6 +13,7 @@ from megdump_ci.gates import Limits
 from megdump_ci.options import (
     LAYOUTS,
     SWITCHES,
+    DiffOptions,
     ExportOptions,
     OptionSpec,
     PackOptions,
@@ -53,9 +54,9 @@ def any_options(kind: type) -> st.SearchStrategy[object]:
     fields = {spec.field: values(spec) for spec in specs(kind)}
     required = {spec.field: fields[spec.field] for spec in specs(kind) if spec.required}
     # A model named like an option cannot be told from one on a command line.
-    for name in ("model", "packed", "target"):
-        if name in required:
-            required[name] = WORDS.filter(lambda word: not word.startswith("-"))
+    for spec in specs(kind):
+        if spec.positional:
+            required[spec.field] = WORDS.filter(lambda word: not word.startswith("-"))
     optional = {name: fields[name] for name in fields if name not in required}
     return st.fixed_dictionaries(required, optional=optional).map(lambda given: kind(**given))
 
@@ -78,6 +79,20 @@ def test_the_command_line_of_sweep_options_gives_them_back(options: SweepOptions
 @given(any_options(VerifyOptions))
 def test_the_command_line_of_verify_options_gives_them_back(options: VerifyOptions) -> None:
     assert cli.parse(["verify", *to_argv(options)]) == options
+
+
+@given(any_options(DiffOptions))
+def test_the_command_line_of_diff_options_gives_them_back(options: DiffOptions) -> None:
+    assert cli.parse(["diff", *to_argv(options)]) == options
+
+
+def test_two_positional_options_go_by_their_order() -> None:
+    options = cli.parse(["diff", "old.mge", "-d", "a.npy", "new.mge", "--maxerr", "out=1"])
+    wanted = DiffOptions(
+        base="old.mge", new="new.mge", data=("a.npy",), maxerr=Limits(None, {"out": 1.0})
+    )
+    assert options == wanted
+    assert to_argv(wanted)[:2] == ["old.mge", "new.mge"]
 
 
 def test_every_flag_of_the_old_tool_is_there_with_its_default() -> None:
