@@ -15,6 +15,7 @@ from megdump_ci.action.main import main
 from megdump_ci.action.manifest import OUTPUTS
 from megdump_ci.project import running
 from tests.unit import reports
+from tests.unit.action.test_main import Result
 from tests.unit.project.support import committed, made
 
 # In place of pack: writes its files and the report that the name of its data stands for.
@@ -44,16 +45,6 @@ BAD = reports.report(
     strip_info=[],
     testcases=[reports.case(0), reports.case(1, 0.25)],
 )
-
-
-class Result:
-    def __init__(self, runner: Any, status: int, log: str, folder: Path) -> None:
-        self.status = status
-        self.log = log
-        self.commands = runner.commands(log)
-        self.outputs = runner.outputs((folder / "output").read_text(encoding="utf-8"))
-        self.summary = (folder / "summary").read_text(encoding="utf-8")
-        self.errors = [command for command in self.commands if command.name == "error"]
 
 
 Step = Callable[..., Result]
@@ -144,7 +135,7 @@ def test_one_entry_is_told_like_a_run_of_its_own(step: Step, workspace: Path) ->
     assert found.outputs["failed-testcases"] == "1"
     assert found.summary.count("<h3>") == 1
     assert "a.mge" in found.summary
-    first = found.errors[0]
+    first = found.annotations("error")[0]
     assert first.properties["file"] == "sub/a.mge"
     assert "FAIL: 1 of 2 testcases" in first.message
     kept = report.from_json((workspace / "megdump-ci-report/a/report.json").read_bytes())
@@ -166,9 +157,12 @@ def test_several_entries_have_one_verdict(step: Step, workspace: Path) -> None:
     result = merged.from_json((workspace / "r/merged.json").read_bytes())
     assert [entry.verdict for entry in result.entries] == ["passed", "failed", "error"]
     # One of each entry that failed comes before all the rest.
-    titles = [error.properties["title"] for error in found.errors]
+    titles = [error.properties["title"] for error in found.annotations("error")]
     assert [title.partition(":")[0] for title in titles[:2]] == ["b", "c"]
-    assert {error.properties["file"] for error in found.errors[:2]} == {"b.mge", "c.mge"}
+    assert {error.properties["file"] for error in found.annotations("error")[:2]} == {
+        "b.mge",
+        "c.mge",
+    }
     assert "1 of 3 models passed" in found.summary
     assert found.log.rstrip().endswith("\x1b[0m")
     assert "ERROR: 1 of 3 models passed" in found.log.splitlines()[-1]
@@ -206,7 +200,7 @@ def test_reports_are_merged_and_none_may_be_missing(step: Step, workspace: Path)
     lost = step(mode="merge", matrix=whole)
     assert lost.status == 2
     assert lost.outputs["verdict"] == "error"
-    (error,) = lost.errors
+    (error,) = lost.annotations("error")
     assert error.properties["file"] == "c.mge"
     assert error.properties["title"] == "c: no report"
     assert "there is no report of it" in error.message
@@ -237,7 +231,7 @@ def test_what_is_wrong_is_said_and_nothing_is_run(
     project(workspace, a="good", b="good")
     found = step(**inputs)
     assert found.status == 2, found.log
-    assert any(said in error.message for error in found.errors), found.log
+    assert any(said in error.message for error in found.annotations("error")), found.log
     assert not list(workspace.glob("words-*"))
 
 
