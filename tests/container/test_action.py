@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from typing import Any
 
 import pytest
 
+from megdump_ci.action.manifest import OUTPUTS
+from megdump_ci.present.files import FILES
+
 # The first test waits for the image.
 pytestmark = pytest.mark.timeout(1800)
 
 _PASSING = {"model": "digits.mge", "data": "@digits.txt", "output": "out.mge"}
+
+
+def _reports(folder: str = "megdump-ci-report") -> set[str]:
+    return {f"{folder}/{name}" for name in FILES}
 
 
 def test_a_model_that_passes(job: Any) -> None:
@@ -20,22 +28,24 @@ def test_a_model_that_passes(job: Any) -> None:
     before = job.files()
     result = job.run(_PASSING)
     assert result.status == 0, result.log
-    error = result.outputs.pop("max-error")
-    assert 0 <= float(error) <= 1e-4
-    assert result.outputs == {
-        "verdict": "passed",
-        "output": "out.mge",
-        "strip-info": "out.mge.json",
-        "report": "megdump-ci-report/report.json",
-    }
-    assert job.files() - before == {"out.mge", "out.mge.json", "megdump-ci-report/report.json"}
+    assert set(result.outputs) == set(OUTPUTS) - {"artifact-id", "artifact-digest"}
+    assert 0 <= float(result.outputs["max-error"]) <= 1e-4
+    assert result.outputs["output"] == "out.mge"
+    digest = hashlib.sha256((job.workspace / "out.mge").read_bytes()).hexdigest()
+    assert result.outputs["output-digest"] == f"sha256:{digest}"
+    assert result.outputs["strip-info"] == "out.mge.json"
+    named = {result.outputs[name] for name in ("report", "html", "markdown", "junit")}
+    assert named == _reports()
+    assert job.files() - before == {"out.mge", "out.mge.json", *named}
     report = json.loads((job.workspace / result.outputs["report"]).read_bytes())
     assert report["verdict"] == "passed"
     count = len(report["testcases"])
     assert count >= 10
     assert (job.workspace / "out.mge").read_bytes().startswith(b"mgbtest0")
     assert f"PASS: {count} of {count}" in result.log
-    assert f"PASS: {count} of {count}" in result.summary
+    summary = (job.workspace / result.outputs["markdown"]).read_text()
+    assert f"PASS: {count} of {count}" in summary
+    assert result.summary == summary
     assert not result.errors
 
 
@@ -67,7 +77,7 @@ def test_a_comparison_that_fails(job: Any) -> None:
     # What did not pass does not take the name of what would have.
     assert not (job.workspace / "out.mge").exists()
     assert (job.workspace / result.outputs["output"]).is_file()
-    assert "\n::error::FAIL" in result.log
+    assert "\n::error title=logits differs in 2 of 2 testcases,file=digits.mge::FAIL" in result.log
     assert "FAIL" in result.summary
     job.files()
 
@@ -93,7 +103,7 @@ def test_a_damaged_model_is_no_success(job: Any) -> None:
     assert result.status in (2, 3), result.log
     assert result.outputs["verdict"] == "error"
     assert result.outputs["output"] == ""
-    assert job.files() == {"digits.mge", "megdump-ci-report/report.json"}
+    assert job.files() == {"digits.mge", *_reports()}
 
 
 def test_a_hostile_environment(job: Any) -> None:
@@ -130,8 +140,8 @@ def test_odd_names_of_files(job: Any, name: str) -> None:
     result = job.run(inputs)
     assert result.status == 0, result.log
     assert result.outputs["output"] == f"out {name}"
-    written = {f"out {name}", f"out {name}.json", "re port/report.json"}
-    assert job.files() == {name, *written}
+    written = {f"out {name}", f"out {name}.json"}
+    assert job.files() == {name, *written, *_reports("re port")}
 
 
 _SPY = """
@@ -177,7 +187,7 @@ def test_inputs_with_underscores_and_without_the_runners_files(job: Any) -> None
     assert result.status == 0, result.log
     assert result.outputs == {}
     assert "NOT VERIFIED" in result.log
-    assert job.files() == {"digits.mge", "out.mge", "megdump-ci-report/report.json"}
+    assert job.files() == {"digits.mge", "out.mge", *_reports()}
 
 
 def test_a_path_of_the_machine_in_a_second_line(job: Any) -> None:
@@ -202,7 +212,7 @@ def test_a_cancelled_job_ends_cleanly(job: Any, name: str) -> None:
     job.start({**_PASSING, "data": "@list.txt"})
     before = job.files()
     deadline = time.monotonic() + 60
-    while "pack and verify" not in job.log():
+    while "Pack and verify" not in job.log():
         assert time.monotonic() < deadline, job.log()
         time.sleep(0.1)
     time.sleep(2)
@@ -213,5 +223,5 @@ def test_a_cancelled_job_ends_cleanly(job: Any, name: str) -> None:
     assert result.status == 2, result.log
     assert result.outputs["verdict"] == "error"
     assert f"SIG{name}" in result.log
-    assert job.files() - before == {"megdump-ci-report/report.json"}
+    assert job.files() - before == _reports()
     assert [line for line in result.changed if line != "C /tmp"] == []
