@@ -38,15 +38,13 @@ def upload(
     """
     service = ArtifactService(environ, log)
     expires = expiry(days, environ, log, datetime.datetime.now(datetime.timezone.utc))
-    began = time.monotonic()
-    with log.group(f"Upload artifact {name}"):
+    with log.phase(f"Upload artifact {name}"):
         bundle = Bundle(entries)
         for entry in entries:
             log.line(entry.name)
         artifact = service.upload(name, _watched(bundle, log), expires=expires)
         log.line(
-            f"{size_text(artifact.size)} for {size_text(bundle.total)} of files,"
-            f" {time.monotonic() - began:.1f} s, {artifact.digest}"
+            f"{size_text(artifact.size)} for {size_text(bundle.total)} of files, {artifact.digest}"
         )
     return artifact
 

@@ -38,11 +38,14 @@ def metrics_lines(metrics: Metrics) -> list[str]:
     whole = [f"cosine {float(metrics.cosine):.6g}", f"SQNR {float(metrics.sqnr):.3g} dB"]
     if metrics.top_k is not None:
         whole.append(f"top-1 {metrics.top_k.top1} of {metrics.top_k.rows}")
-    return [
-        f"{metrics.beyond} of {metrics.size} elements beyond maxerr; {', '.join(whole)}",
+    errors = (
         f"absolute error: mean {number_text(metrics.mean_abs_error)}, 99 % within"
         f" {number_text(metrics.percentiles[2])}; relative: max"
-        f" {number_text(metrics.max_rel_error)}",
+        f" {number_text(metrics.max_rel_error)}"
+    )
+    return [
+        f"{metrics.beyond} of {metrics.size} elements beyond maxerr; {', '.join(whole)}",
+        errors,
     ]
 
 

@@ -55,7 +55,9 @@ def table(titles: Sequence[str], rows: Sequence[str]) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """A block with a table of names and values, which are markup; empty ones are left out."""
-    rows = [f"<tr><th>{escaped(name)}</th><td>{value}</td></tr>\n" for name, value in pairs if value]
+    rows = [
+        f"<tr><th>{escaped(name)}</th><td>{value}</td></tr>\n" for name, value in pairs if value
+    ]
     return f"<table>\n{''.join(rows)}</table>\n\n" if rows else ""
 
 

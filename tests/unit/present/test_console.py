@@ -11,7 +11,7 @@ from rich.console import Console
 from megdump_ci.errors import Problem
 from megdump_ci.present import console, text
 from megdump_ci.report import Gate, Report
-from tests.unit import reports
+from tests.unit import pages, reports
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -37,16 +37,7 @@ PAGES = {
         testcases=[reports.case(0), reports.case(1, 0.25)],
         warnings=["outputs a and b compute the same"],
     ),
-    "error": reports.report(
-        verdict="error",
-        exit_status=2,
-        headline="ERROR: cannot read x.mge: No such file or directory (and 1 more)",
-        problems=[
-            Problem("cannot read x.mge: No such file or directory", "give the path of a model"),
-            Problem("bad spec\n  #rand(1\n         ^", "close it", "list.txt", 3),
-        ],
-        testcases=[],
-    ),
+    "error": pages.PAGES["error"],
     "lite": reports.report(lite=reports.LITE, testcases=[reports.on_lite(reports.case(0))]),
     "many": reports.report(testcases=[reports.case(i, i / 1e6) for i in range(30)]),
 }
@@ -97,3 +88,16 @@ def test_text_from_outside_stays_text(name: str, spec: str) -> None:
 
 def test_markup_is_shown_and_not_obeyed() -> None:
     assert "[bold]name" in shown(reports.report(testcases=[reports.case(0, name="[bold]name")]))
+
+
+def test_a_table_without_room_for_the_sqnr_has_none() -> None:
+    names = ["logits", "a name of twenty letters"]
+    for name, has_room in zip(names, [True, False], strict=True):
+        case = reports.on_lite(reports.case(0, 2e-5, name=name))
+        page = shown(reports.report(lite=reports.LITE, testcases=[case]))
+        assert ("SQNR" in page) is has_room
+        assert max(map(len, page.splitlines())) <= 80
+
+
+def test_a_table_of_equal_values_has_no_sqnr() -> None:
+    assert "SQNR" not in shown(reports.report(testcases=[reports.case(0)]))
