@@ -127,11 +127,10 @@ def drift_text(drift: Drift) -> str:
     name = _output(drift)
     if not drift.compared:
         return f"{name} not compared: {drift.reason}"
-    parts = [
-        f"max error {number_text(drift.max_error)}",
-        f"cosine {float(drift.cosine or 0):.4g}",
-        f"SQNR {sqnr_text(drift.sqnr)}",
-    ]
+    parts = [f"max error {number_text(drift.max_error)}"]
+    if drift.max_error != "nan":
+        # These are over what is a number on both sides.
+        parts += [f"cosine {float(drift.cosine or 0):.4g}", f"SQNR {sqnr_text(drift.sqnr)}"]
     if drift.top_k is not None:
         parts.append(f"top-1 agreement {drift.top_k.top1} of {drift.top_k.rows}")
     if drift.reason:
