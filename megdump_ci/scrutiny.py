@@ -288,6 +288,9 @@ def _independent(
 def passing(testcases: Sequence[Testcase], gates: Sequence[Gate]) -> list[str]:
     """The options that a failed run would pass with; empty if no limits would make it pass.
 
+    None are offered for an output that is wrong by its cosine or its SQNR: a limit that lets such a
+    thing pass is no remedy.
+
     ``gates`` are those of :func:`judged`. A limit is rounded to two digits, never to a stricter
     one, and given for one output alone only if the one that failed was.
     """
@@ -317,10 +320,15 @@ def _limits_explain(testcase: Testcase) -> bool:
         item.passed
         or (
             item.reason in [comparison.reason for comparison in item.comparisons]
-            and all(comparison.error is not None for comparison in item.comparisons)
+            and all(map(_off_by_little, item.comparisons))
         )
         for item in testcase.outputs
     )
+
+
+def _off_by_little(comparison: Comparison) -> bool:
+    metrics = comparison.metrics
+    return metrics is not None and (float(metrics.cosine) >= COSINE and float(metrics.sqnr) >= SQNR)
 
 
 def _lenient(value: float, *, up: bool) -> float:

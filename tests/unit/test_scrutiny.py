@@ -173,7 +173,8 @@ def test_an_error_that_only_the_file_itself_lets_pass_is_warned_of() -> None:
 
 @given(st.lists(st.floats(1e-12, 1e6), min_size=1, max_size=4))
 def test_the_maxerr_that_is_offered_is_enough_and_not_much_more(errors: list[float]) -> None:
-    testcases = [case(index, error) for index, error in enumerate(errors)]
+    close = {"cosine": 1.0, "sqnr": 60.0}
+    testcases = [case(index, error, **close) for index, error in enumerate(errors)]
     gates = scrutiny.judged(testcases, DEFAULT)
     offered = scrutiny.passing(testcases, gates)
     worst = max(errors)
@@ -184,7 +185,7 @@ def test_the_maxerr_that_is_offered_is_enough_and_not_much_more(errors: list[flo
         assert worst <= float(offered[1]) <= worst * 1.2
 
 
-@given(st.floats(-1, 1), st.floats(-200, 200))
+@given(st.floats(scrutiny.COSINE, 1), st.floats(scrutiny.SQNR, 200))
 def test_the_lower_limits_that_are_offered_are_enough(cosine: float, sqnr: float) -> None:
     testcases = [case(0, 1e-5, cosine=number(cosine), sqnr=number(sqnr))]
     strict = Gates(min_cosine=Limits(1.0), min_sqnr=Limits(None, {"logits": 300.0}))
@@ -207,6 +208,9 @@ def test_no_limit_is_offered_where_none_would_help() -> None:
         ),
     ):
         assert scrutiny.passing([broken], [gate]) == []
+    # What is off by more than a tenth is wrong, and no matter of limits.
+    wrong = case(0, 0.5, cosine=0.5, sqnr=3.0)
+    assert scrutiny.passing([wrong], scrutiny.judged([wrong], DEFAULT)) == []
     endless = case(0, math.inf)
     assert scrutiny.passing([endless], scrutiny.judged([endless], DEFAULT)) == []
 
