@@ -15,7 +15,7 @@ from typing import Literal
 from megdump_ci.action.commands import Log
 from megdump_ci.action.places import NOWHERE, Place, Places
 from megdump_ci.errors import ExitStatus, Problem
-from megdump_ci.present.reasons import failed_comparison, output_reason, reason
+from megdump_ci.present.reasons import failed_comparison, output_reason, reason, subject
 from megdump_ci.present.text import one_line
 from megdump_ci.report import Output, Report, Testcase
 
@@ -86,7 +86,7 @@ def of_report(report: Report, places: Places) -> Iterator[Annotation]:
             kind="warning", title="not verified", message=report.headline, place=places.model
         )
     for text in report.warnings:
-        title = one_line(f"megdump-ci warns of {report.name or _model(report)}", _TITLE)
+        title = one_line(f"megdump-ci warns of {subject(report) or 'the run'}", _TITLE)
         yield Annotation(kind="warning", title=title, message=text, place=places.model)
 
 
@@ -118,10 +118,6 @@ def _tell(item: Annotation, log: Log) -> None:
 def _error(title: str, lines: Iterable[str], place: Place) -> Annotation:
     text = "\n".join(line for line in lines if line)
     return Annotation(kind="error", title=title, message=text, place=place)
-
-
-def _model(report: Report) -> str:
-    return str(report.options.get("model") or report.options.get("packed") or "the run")
 
 
 def _causes(report: Report, places: Places) -> Iterator[Annotation]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from megdump_ci.errors import ExitStatus
-from megdump_ci.present.reasons import failed_comparison, output_reason, reason
+from megdump_ci.present.reasons import failed_comparison, output_reason, reason, subject
 from megdump_ci.present.text import number_text, one_line, plain
 from megdump_ci.present.worst import element_line, metrics_lines
 from megdump_ci.report import Gate, Output, Report, Testcase, Trial
@@ -81,9 +81,7 @@ def _counts(report: Report, cases: Iterable[_Case]) -> dict[str, str]:
 
 
 def _suite(report: Report) -> str:
-    named = (report.options.get(key) for key in ("model", "target", "packed"))
-    given = next((str(text) for text in named if text), "megdump-ci")
-    return _attribute(report.name or given)
+    return _attribute(subject(report) or "megdump-ci")
 
 
 def _add(suite: ET.Element, case: _Case, report: Report) -> None:
@@ -143,7 +141,7 @@ def _unused(text: str, names: set[str]) -> str:
 
 
 def _facts(testcase: Testcase) -> Iterator[str]:
-    yield f"testcase {testcase.index} of the packed file"
+    yield f"testcase {testcase.index}"
     for tensor in testcase.inputs:
         yield f"input {tensor.name}: {tensor.dtype} {tensor.shape} {tensor.digest}".rstrip()
     for output in testcase.outputs:
@@ -158,6 +156,7 @@ def _errors(output: Output) -> str:
         "model against Python": output.model_against_python,
         "against Python": output.against_python,
         "against Lite": output.against_lite,
+        "against base": output.against_base,
     }
     errors = [
         f"{name} {number_text(item.error)}"

@@ -1,4 +1,4 @@
-"""Why testcases failed, and how far off they are, for whoever tells of it. Needs no rich."""
+"""What a run was about, why testcases failed and how far off they are. Needs no rich."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import math
 from collections.abc import Iterable
 
 from megdump_ci.report import Comparison, Number, Output, Report, Testcase
+
+_NAMED = ("model", "target", "packed", "new")
+"""The options that name what a command works on."""
+
+
+def subject(report: Report) -> str:
+    """What a run was about: its own name, or that of the model; empty if nothing is known."""
+    named = (report.options.get(key) for key in _NAMED)
+    return report.name or next((str(value) for value in named if value), "")
 
 
 def reasons(testcase: Testcase) -> list[str]:

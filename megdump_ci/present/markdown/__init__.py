@@ -18,6 +18,7 @@ from megdump_ci.present.markdown.graphs import change, models
 from megdump_ci.present.markdown.location import location
 from megdump_ci.present.markdown.testcases import tables, worst_places
 from megdump_ci.present.markdown.trials import sweep
+from megdump_ci.present.reasons import subject
 from megdump_ci.present.text import number_text, size_text
 from megdump_ci.report import Gate, Report, Verdict
 
@@ -95,15 +96,10 @@ def _size(text: str) -> int:
 
 def _about(report: Report) -> str:
     """What the run was about, in one line."""
-    named = (report.options.get(key) for key in _WHAT)
-    name = report.name or next((str(value) for value in named if value), "")
+    name = subject(report)
     engine = f" with {report.engine.name} {report.engine.version}" if report.engine else ""
     text = f"{report.verdict}: megdump-ci {report.tool.version}{engine}, {report.seconds:.1f} s"
     return f"<p>{f'{markup.code(name)} ' if name else ''}{markup.escaped(text)}</p>\n"
-
-
-_WHAT = ("model", "target", "packed")
-"""The options that name what a command works on."""
 
 
 def _problems(problems: Sequence[Problem]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def _drift(found: Baseline) -> str:
 
 
 def _drift_row(item: Drift) -> str:
-    where = "" if item.testcase is None else f"worst in testcase {item.testcase}"
+    where = f"worst in testcase {item.testcase}" if item.max_error else ""
     top = "" if item.top_k is None else f"{item.top_k.top1} of {item.top_k.rows}"
     return markup.row(
         (
@@ -95,10 +95,13 @@ def _tensor(item: TensorChange) -> str:
 
 def _edits(edits: Sequence[Edit]) -> str:
     return "; ".join(
-        f"{markup.escaped(edit.what, 60)} {markup.code(edit.before, 60)} to"
-        f" {markup.code(edit.after, 60)}"
+        f"{markup.escaped(edit.what, 60)} {_side(edit.before)} to {_side(edit.after)}"
         for edit in edits[:10]
     )
+
+
+def _side(text: str) -> str:
+    return markup.code(text, 60) if text else "none"
 
 
 def _operator(item: OperatorChange) -> str:
