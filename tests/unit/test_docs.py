@@ -56,3 +56,14 @@ def test_the_workflows_give_inputs_that_the_action_has(page: Path) -> None:
         assert set(step["with"]) <= set(action["inputs"])
         required = {name for name, item in action["inputs"].items() if item["required"]}
         assert required <= set(step["with"])
+
+
+def test_the_translated_page_has_the_commands_and_workflow_of_the_first() -> None:
+    first, other = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+    commands = [
+        set(re.findall(r"^(?:megdump-ci|make) [^#\n]*", text, re.M)) for text in (first, other)
+    ]
+    assert commands[1] <= commands[0]
+    assert len(commands[1]) >= 5
+    workflows = [re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for text in (first, other)]
+    assert workflows[1] == workflows[0]

@@ -86,4 +86,4 @@ def test_the_documentation_has_the_numbers() -> None:
     clean = [Outcome("clean", item.name, "") for item in CLEAN]
     assert f"```text\n{program.score(found, clean)}\n```" in PAGE, "run 'make faults'"
     count = len(planted.FAULTS)
-    assert f"{count} of {count} of them found" in (ROOT / "README.md").read_text()
+    assert f"[{count} of {count} planted faults]" in (ROOT / "README.md").read_text()
