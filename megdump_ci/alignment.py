@@ -145,6 +145,15 @@ class Side:
             for item in self.network.operators
         ]
 
+    def kind(self, place: int) -> tuple[str, int]:
+        """What is the same for operators that do about the same.
+
+        That is the type; of element-wise ones, which have one type for all that they do, also how
+        many values they take.
+        """
+        operator = self.network.operators[place]
+        return operator.type, len(operator.inputs) if operator.type == "Elemwise" else 0
+
     def form(self, value: int) -> tuple[str, tuple[int, ...] | None]:
         """Dtype and shape of a value."""
         found = self.network.values[value]
@@ -323,17 +332,20 @@ class _Growth:
         return True
 
     def _match_alike(self, own: int, other: int, level: int = _LOOSE) -> bool:
-        """Match two operators if they are of one type, or exactly alike."""
-        types = self._type(self._base, own), self._type(self._model, other)
-        if types[0] != types[1]:
+        """Match two operators if they are of one kind, or exactly alike."""
+        if self._base.kind(own) != self._model.kind(other):
             return False
         if level == _EXACT and self._base.signatures[own] != self._model.signatures[other]:
             return False
         return self._match(own, other)
 
-    @staticmethod
-    def _type(side: Side, place: int) -> str:
-        return side.network.operators[place].type
+    def _match_named(self, own: int, other: int) -> bool:
+        """Match two operators of one name if they are of one type."""
+        types = (
+            self._base.network.operators[own].type,
+            self._model.network.operators[other].type,
+        )
+        return types[0] == types[1] and self._match(own, other)
 
     def _anchor(self) -> None:
         base, model = self._base, self._model
@@ -344,10 +356,10 @@ class _Growth:
         names = {name: place for place, name in model.inputs.items()}
         for place, name in base.inputs.items():
             if name in names:
-                self._match_alike(place, names[name])
+                self._match_named(place, names[name])
         for name, place in base.named.items():
             if name in model.named:
-                self._match_alike(place, model.named[name])
+                self._match_named(place, model.named[name])
         for own, other in self._found.outputs:
             ends = base.network.outputs[own], model.network.outputs[other]
             if not base.is_constant(ends[0]) and not model.is_constant(ends[1]):
@@ -394,7 +406,7 @@ class _Growth:
         found: dict[object, list[int]] = {}
         for place, slot in side.users.get(value, ()):
             if self._is_free(side, place):
-                kind = side.signatures[place] if level == _EXACT else self._type(side, place)
+                kind = side.signatures[place] if level == _EXACT else side.kind(place)
                 key = kind, None if side.is_commutative[place] else slot
                 places = found.setdefault(key, [])
                 if place not in places:

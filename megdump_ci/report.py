@@ -503,8 +503,8 @@ class ParameterChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     model: Tensor | None = None
     max_abs_error: Number | None = None
     metrics: Metrics | None = None
-    """Base against new values, without ``worst`` and ``histogram``; ``None`` where the shapes differ
-    and there is nothing to compare."""
+    """Base against new values, without ``worst`` and ``histogram``; ``None`` where the shapes
+    differ and there is nothing to compare."""
     base_non_finite: NonFinite | None = None
     non_finite: NonFinite | None = None
     """``None`` where all values are finite."""
@@ -574,7 +574,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of type or parameters first, then what is new or gone, then what follows."""
     parameter_totals: Totals
     parameters: list[ParameterChange] = []
-    """New and gone ones first, then by SQNR from the lowest."""
+    """Those changed first, by SQNR from the lowest, then those new and gone, of which there may be
+    100 more."""
     inputs: list[TensorChange] = []
     outputs: list[TensorChange] = []
     notes: list[str] = []

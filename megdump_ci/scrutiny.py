@@ -191,8 +191,8 @@ def _agreement(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[G
 
 
 def _main(output: Output) -> Comparison | None:
-    """The comparison with what the input model computes, or with what the file expects."""
-    return output.against_model or output.against_expected
+    """The comparison with what the input or base model computes, or with what the file expects."""
+    return output.against_model or output.against_expected or output.against_base
 
 
 def _blind(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[str]:

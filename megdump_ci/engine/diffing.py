@@ -159,12 +159,12 @@ def _baseline(base: Read, model: Read, alignment: Alignment) -> report.Baseline:
     constants = base.constants, model.constants
     found = changes.parameters(alignment, constants)
     unlike = [(a, b) for a, b in found.pairs if constants[0][a].digest != constants[1][b].digest]
-    parameters = changes.lone_parameters(alignment, found)
-    parameters += sorted(_changed(base, model, alignment, unlike), key=baseline.size)
+    parameters = sorted(_changed(base, model, alignment, unlike), key=baseline.size)
+    lone = changes.lone_parameters(alignment, found)
     inputs, outputs = changes.inputs(alignment), changes.outputs(alignment)
     result = report.Baseline(
         change=baseline.kind(
-            base.facts, model.facts, operator_totals, parameters, [*inputs, *outputs]
+            base.facts, model.facts, operator_totals, [*parameters, *lone], [*inputs, *outputs]
         ),
         headline="",
         base=base.facts,
@@ -172,7 +172,7 @@ def _baseline(base: Read, model: Read, alignment: Alignment) -> report.Baseline:
         operator_totals=operator_totals,
         operators=operators[: baseline.SHOWN],
         parameter_totals=changes.parameter_totals(alignment, found, len(unlike)),
-        parameters=parameters[: baseline.SHOWN],
+        parameters=[*parameters[: baseline.SHOWN], *lone[: baseline.SHOWN]],
         inputs=inputs,
         outputs=outputs,
         notes=_notes(base, model),

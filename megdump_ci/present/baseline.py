@@ -32,7 +32,7 @@ def _tensors(found: Baseline) -> Iterator[str]:
     for what, tensors in (("input", found.inputs), ("output", found.outputs)):
         for change in tensors[:SHOWN]:
             yield f"{_MARKS[change.how]} {what} {tensor_text(change)}"
-        yield from _more(len(tensors), f"{what}s")
+        yield from _more(len(tensors), what)
 
 
 def _operators(found: Baseline) -> Iterator[str]:
@@ -44,8 +44,8 @@ def _operators(found: Baseline) -> Iterator[str]:
     rest = totals.changed + totals.added + totals.removed - len(telling[:SHOWN])
     if rest:
         alone = len(telling) <= SHOWN and len(telling) < len(found.operators)
-        why = ", in the shape or dtype of their results alone" if alone else ""
-        yield f"  and {rest} more operators{why}"
+        why = ", in shape or dtype of results alone" if alone else ""
+        yield f"  and {rest} more {'operator' if rest == 1 else 'operators'}{why}"
 
 
 def _follows(change: OperatorChange) -> bool:
@@ -70,10 +70,12 @@ def _edit(edit: Edit) -> str:
 
 
 def _parameters(found: Baseline) -> Iterator[str]:
-    for change in found.parameters[:SHOWN]:
-        yield f"{_MARKS[change.how]} {_parameter(change)}"
     totals = found.parameter_totals
-    yield from _more(totals.changed + totals.added + totals.removed, "parameters")
+    counts = {"changed": totals.changed, "added": totals.added, "removed": totals.removed}
+    for how, count in counts.items():
+        for change in [item for item in found.parameters if item.how == how][:SHOWN]:
+            yield f"{_MARKS[how]} {_parameter(change)}"
+        yield from _more(count, f"parameter {how}")
 
 
 def _parameter(change: ParameterChange) -> str:
@@ -87,7 +89,13 @@ def _parameter(change: ParameterChange) -> str:
 
 def _more(count: int, noun: str) -> Iterator[str]:
     if count > SHOWN:
-        yield f"  and {count - SHOWN} more {noun}"
+        rest = count - SHOWN
+        yield f"  and {rest} more {noun if rest == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    first, _, rest = noun.partition(" ")
+    return f"{first}s {rest}".strip()
 
 
 def _sizes(found: Baseline) -> Iterator[str]:
