@@ -33,7 +33,8 @@ def test_the_commands_of_a_block_pass(block: str, shown: str, tmp_path: Path) ->
     lines = [line for line in shown.splitlines() if line != "…"]
     assert [line for line in lines if line not in ran.stdout] == []
     # A plan has no verdict, every other command one.
-    assert ran.stdout.count("PASS: ") == len(re.findall(r"^megdump-ci (?!plan )", block, re.M))
+    verdicts = re.findall(r"^(?:PASS|DIFF): ", ran.stdout, re.M)
+    assert len(verdicts) == len(re.findall(r"^megdump-ci (?!plan )", block, re.M))
 
 
 def test_the_other_commands_are_targets_of_make() -> None:
