@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from megdump_ci.alignment import is_stable
 from megdump_ci.report import (
     Baseline,
     ChangeKind,
@@ -118,7 +119,14 @@ def _largest(changes: Sequence[ParameterChange]) -> str:
     if not changes:
         return ""
     first = changes[0]
-    return f" (largest: {first.name}, {parameter_text(first)})"
+    return f" (largest: {parameter_name(first)}, {parameter_text(first)})"
+
+
+def parameter_name(change: ParameterChange) -> str:
+    """The name of a parameter, and of what takes it if the engine made the name up."""
+    if is_stable(change.name) or not change.used_by:
+        return change.name
+    return f"{change.name} of {change.used_by}"
 
 
 def parameter_text(change: ParameterChange) -> str:

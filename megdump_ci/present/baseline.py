@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from megdump_ci.baseline import parameter_text, sqnr_text, tensor_text
+from megdump_ci.baseline import parameter_name, parameter_text, sqnr_text, tensor_text
 from megdump_ci.present.text import number_text, one_line, size_text
 from megdump_ci.report import Baseline, Drift, Edit, OperatorChange, ParameterChange
 
@@ -79,7 +79,7 @@ def _parameters(found: Baseline) -> Iterator[str]:
 
 
 def _parameter(change: ParameterChange) -> str:
-    name = one_line(change.name, _NAME)
+    name = one_line(parameter_name(change), 2 * _NAME)
     was = f", was {one_line(change.base_name, _NAME)}" if change.base_name else ""
     text = f"parameter {name}{was}: {parameter_text(change)}"
     if change.metrics is not None:

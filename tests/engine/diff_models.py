@@ -31,6 +31,7 @@ class Model:
     bias: float = 0.5
     batch: int = 1
     input: str = "data"
+    dtype: str = "float32"
     outputs: tuple[str, ...] = ("logits", "probability")
     format: str = "FBS_V2"
     named: bool = True
@@ -64,13 +65,12 @@ class Model:
             return op(builtin.Elemwise("ADD"), f"{name}.add", product, bias)
 
         data = rt.make_h2d(
-            graph, rt.CompNode("xpux"), np.dtype(np.float32), [self.batch, 8], self.input
+            graph, rt.CompNode("xpux"), np.dtype(self.dtype), [self.batch, 8], self.input
         )
-        x = op(
-            builtin.Elemwise(self.activation),
-            f"stem.{self.activation}",
-            linear("stem", data, 8, 16),
-        )
+        if self.dtype != "float32":
+            data = op(builtin.TypeCvt(np.dtype(np.float32)), "cast", data)
+        x = linear("stem", data, 8, 16)
+        x = op(builtin.Elemwise(self.activation), f"stem.{self.activation}", x)
         x = op(builtin.Elemwise("RELU"), "body.RELU", linear("body", x, 16, 16))
         if self.clipped:
             x = op(builtin.Elemwise("TANH"), "clip", x)
@@ -99,6 +99,7 @@ def main() -> None:
         "batch": {"batch": 2},
         "nan": {"bias": float("nan")},
         "input": {"input": "pixels"},
+        "dtype": {"dtype": "int8"},
     }
     for name, changes in variants.items():
         dataclasses.replace(base, **changes).write(name)

@@ -158,6 +158,15 @@ def test_an_input_of_another_name_is_fed_what_the_new_one_is(folder: Path) -> No
     assert [drift.max_error for drift in found.drift] == [0.0, 0.0]
 
 
+def test_data_of_another_dtype_is_not_what_the_base_model_takes(folder: Path) -> None:
+    report, found = diff(folder, "dtype")
+    assert (report.verdict, report.exit_status) == ("failed", 1)
+    reason = "nothing was compared: input data is int8, and float32 in the base model"
+    assert found.reason == reason
+    assert [testcase.reason for testcase in report.testcases] == [reason, reason]
+    assert ("added", "cast") in [(item.how, item.name) for item in found.operators]
+
+
 def test_values_that_are_no_longer_finite_fail_without_a_limit(folder: Path) -> None:
     report, found = diff(folder, "nan")
     assert (report.verdict, report.exit_status) == ("failed", 1)

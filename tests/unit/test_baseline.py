@@ -168,6 +168,15 @@ def test_how_much_a_parameter_changed(changes: dict[str, Any], said: str) -> Non
     assert baseline.parameter_text(parameter(**changes)).startswith(said)
 
 
+def test_a_parameter_without_a_name_is_told_by_what_takes_it() -> None:
+    change = parameter(used_by="MatrixMul fc, input 1")
+    assert baseline.parameter_name(change) == "fc.weight"
+    made_up = msgspec.structs.replace(change, name="const{10,4}[3]")
+    assert baseline.parameter_name(made_up) == "const{10,4}[3] of MatrixMul fc, input 1"
+    alone = msgspec.structs.replace(made_up, used_by="")
+    assert baseline.parameter_name(alone) == "const{10,4}[3]"
+
+
 def case(index: int, *comparisons: Comparison | None, reason: str = "") -> report.Testcase:
     """A testcase with these comparisons of its outputs."""
     outputs = [

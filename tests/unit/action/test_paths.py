@@ -44,7 +44,8 @@ def test_paths_of_the_machine_become_the_containers(
 
 
 def test_the_paths_of_files_are_translated_too(tmp_path: Path) -> None:
-    host = {name: f"{_HOST}/{name}" for name in ("model", "output", "deploy_output", "report")}
+    names = ("model", "baseline", "output", "deploy_output", "report")
+    host = {name: f"{_HOST}/{name}" for name in names}
     options = paths.localised(_options(**host), _environ(tmp_path))
     for name in host:
         assert getattr(options, name) == f"{tmp_path}/{name}"
