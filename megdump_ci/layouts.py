@@ -70,6 +70,9 @@ LAYOUTS = {
     )
 }
 
+IMAGE = LAYOUTS["NHWCD4"]
+"""The layout that MegEngine keeps in the memory of images."""
+
 # A repeated digit is the block of both input and output channels of the weights; dot product and
 # Winograd are ways to compute; an I stands for memory of images.
 _SAME = {"NCHW44": "NCHW4", "NCHW88": "NCHW8", "NHWCD4I": "NHWCD4"}
@@ -112,8 +115,12 @@ def fitting(shape: Shape, found: Shape, told: Layout | None) -> Layout | None:
 
 
 def restored(value: Array, shape: Sequence[int], layout: Layout | None) -> Array | None:
-    """``value`` in the plain ``shape``; ``None`` if it cannot be brought there."""
+    """``value`` in the plain ``shape``; ``None`` if it cannot be brought there.
+
+    It is in ``layout``, or in plain NCHW already.
+    """
     wanted = tuple(shape)
-    if layout is not None and layout.holds(wanted, value.shape):
-        return layout.unblocked(value, wanted[1])
+    for candidate in (layout, NCHW if layout is not None else None):
+        if candidate is not None and candidate.holds(wanted, value.shape):
+            return candidate.unblocked(value, wanted[1])
     return value if value.shape == wanted else None

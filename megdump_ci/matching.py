@@ -92,18 +92,33 @@ class Network:
 
     @cached_property
     def told(self) -> dict[int, Layout]:
-        """The layouts of values, as their operators have it.
+        """The layouts of values, as far as the operators tell.
 
+        A conversion that does not say what it makes is told by the shapes, and by what others say.
         An operator without a format keeps that of its first input of as many axes that has one.
         """
+        own = [layouts.told(operator.type, operator.params) for operator in self.operators]
+        spoken = {layout for layout in own if layout is not None}
         found: dict[int, Layout] = {}
-        for operator in self.operators:
-            layout = layouts.told(operator.type, operator.params)
+        for operator, layout in zip(self.operators, own, strict=True):
             for output in operator.outputs:
-                own = layout or self._handed_on(operator, output, found)
-                if own is not None:
-                    found[output] = own
+                made = layout or self._converted(operator, output, spoken)
+                made = made or self._handed_on(operator, output, found)
+                if made is not None:
+                    found[output] = made
         return found
+
+    def _converted(self, operator: Operator, output: int, spoken: set[Layout]) -> Layout | None:
+        if operator.type != "RelayoutFormat":
+            return None
+        before, after = self.values[operator.inputs[0]].shape, self.values[output].shape
+        if before is None or after is None:
+            return None
+        if len(after) == 4 and len(before) == 5:
+            return layouts.NCHW
+        choice = [layout for layout in layouts.LAYOUTS.values() if layout.holds(before, after)]
+        likely = [layout for layout in choice if layout in spoken] or choice
+        return likely[0] if len(likely) == 1 else None
 
     def _handed_on(
         self, operator: Operator, output: int, found: Mapping[int, Layout]

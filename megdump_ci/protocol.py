@@ -134,9 +134,11 @@ class LiteJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class LocateJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Find out where the graph of a packed file first computes something else than its model."""
+    """Find out where a graph first computes something else than the model it was made from."""
 
     packed: str
+    """A packed file; a bare model if there is a ``sample`` to run both on."""
+    sample: Sample | None = None
     model: str
     shown: str
     """What the model is called in messages."""

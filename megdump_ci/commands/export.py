@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from megdump_ci import difference, output, protocol, report, target
-from megdump_ci.commands import fallback
+from megdump_ci.commands import fallback, locate
 from megdump_ci.commands.pack import FAILED_SUFFIX
 from megdump_ci.commands.usercode import Exported, run_code
 from megdump_ci.errors import EngineError, ExitStatus, check_all
@@ -42,8 +42,9 @@ def execute(options: ExportOptions, state: State, session: Session) -> None:
         _verify(options, specs, job, state, session)
         suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
         path = file.commit(suffix)
-    assert state.exported is not None
-    state.exported = msgspec.structs.replace(state.exported, path=path)
+        assert state.exported is not None
+        state.exported = msgspec.structs.replace(state.exported, path=path)
+        locate.after_export(options, found, state, session)
 
 
 def _readable(options: ExportOptions) -> list[TestcaseSpec]:

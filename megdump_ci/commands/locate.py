@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 
 from megdump_ci import protocol, report, target
-from megdump_ci.commands.usercode import traced_path
+from megdump_ci.commands.usercode import Exported, traced_path
 from megdump_ci.errors import EngineError, ExitStatus, MegdumpError
-from megdump_ci.options import PackOptions, VerifyOptions
+from megdump_ci.options import ExportOptions, Options, PackOptions, VerifyOptions
 from megdump_ci.session import InternalError, Session, WorkerFailed
 from megdump_ci.state import State
 
@@ -44,13 +44,43 @@ def execute(options: PackOptions | VerifyOptions, state: State, session: Session
             f" differs is {' and '.join(others)}"
         )
         return
+    state.location = _located(_job(options, state, session), options, state, session)
+
+
+def after_export(
+    options: ExportOptions, exported: Exported, state: State, session: Session
+) -> None:
+    """Look for what the written model computes otherwise than the one that was traced."""
+    if state.exit_status != ExitStatus.FAILED or state.kernels is None or state.exported is None:
+        return
+    worst = worst_testcase(state.testcases)
+    compared = [output.against_model for output in worst.outputs if output.against_model]
+    if all(comparison.passed for comparison in compared):
+        # What differs is the Python code, which has no operators to look at.
+        return
+    job = protocol.LocateJob(
+        packed=state.exported.path,
+        sample=exported.samples[worst.index],
+        model=exported.path,
+        shown=str(exported.target),
+        testcase=worst.index,
+        error=report.number(_error(worst)),
+        failed=_failed(worst),
+        kernels=state.kernels,
+    )
+    state.location = _located(job, options, state, session)
+
+
+def _located(
+    job: protocol.LocateJob, options: Options, state: State, session: Session
+) -> report.Location | None:
     session.observer.phase("locate")
-    location = _found(options, state, session)
+    location = _found(job, options, state, session)
     # What is altered in the file is wrong on any kernels.
     open_question = location is not None and any(not item.altered for item in location.wrong)
     if location is not None and location.kernels == "fast" and open_question:
-        location = _with_naive(location, options, state, session)
-    state.location = location
+        return _with_naive(location, job, options, state, session)
+    return location
 
 
 _OTHERS = {
@@ -75,14 +105,15 @@ def _others(testcases: Sequence[report.Testcase]) -> list[str]:
 
 
 def _found(
-    options: PackOptions | VerifyOptions, state: State, session: Session
+    job: protocol.LocateJob, options: Options, state: State, session: Session
 ) -> report.Location | None:
     """What was found, with kernels that can run both graphs one operator at a time."""
-    tried: Sequence[report.Kernels] = ("fast", "naive") if state.kernels == "fast" else ("naive",)
+    tried: Sequence[report.Kernels] = ("fast", "naive") if job.kernels == "fast" else ("naive",)
     location, reasons = None, []
     for kernels in tried:
         try:
-            location = _located(options, state, session, kernels, MOST_SECONDS)
+            own = msgspec.structs.replace(job, kernels=kernels)
+            location = _looked(own, options, state, session, MOST_SECONDS)
             break
         except WorkerFailed as error:
             reasons.append(f"{kernels} kernels: {error.problems[0].message.splitlines()[0]}")
@@ -90,7 +121,8 @@ def _found(
             reasons.append(error.problems[0].message)
             break
         except InternalError as error:
-            last = str(error).strip().splitlines()[-1]
+            # An exception of the engine brings its native backtrace.
+            last = str(error).split("\nbacktrace:")[0].strip().splitlines()[-1]
             reasons.append(f"{last} (a fault of megdump-ci: please report it)")
             break
     if reasons:
@@ -103,13 +135,15 @@ def _found(
 
 def _with_naive(
     location: report.Location,
-    options: PackOptions | VerifyOptions,
+    job: protocol.LocateJob,
+    options: Options,
     state: State,
     session: Session,
 ) -> report.Location:
     """The location, its operators with how they do on naive kernels: graph or kernel to blame."""
     try:
-        naive = _located(options, state, session, "naive", NAIVE_SECONDS)
+        own = msgspec.structs.replace(job, kernels="naive")
+        naive = _looked(own, options, state, session, NAIVE_SECONDS)
     except (MegdumpError, InternalError) as error:
         lines = str(error).strip().splitlines()
         note = f"whether naive kernels do better was not found out: {lines[0]}"
@@ -128,11 +162,11 @@ def _judged(status: report.OperatorStatus | None) -> Literal["right", "wrong"] |
     return "right" if status in ("ok", "follows") else None
 
 
-def _located(
-    options: PackOptions | VerifyOptions,
+def _looked(
+    job: protocol.LocateJob,
+    options: Options,
     state: State,
     parent: Session,
-    kernels: report.Kernels,
     seconds: float,
 ) -> report.Location:
     """What an engine process of its own finds within so many seconds."""
@@ -140,8 +174,8 @@ def _located(
     session = parent.child(parent.scratch, limited)
     found = None
     try:
-        worker = session.start(_PHASES[kernels], kernels)
-        worker.send(_job(options, state, parent, kernels))
+        worker = session.start(_PHASES[job.kernels], job.kernels)
+        worker.send(job)
         worker.busy(True)
         for _, event in session.events():
             if isinstance(event, protocol.Located):
@@ -155,9 +189,10 @@ def _located(
 
 
 def _job(
-    options: PackOptions | VerifyOptions, state: State, session: Session, kernels: report.Kernels
+    options: PackOptions | VerifyOptions, state: State, session: Session
 ) -> protocol.LocateJob:
     assert state.packed is not None
+    assert state.kernels is not None
     worst = worst_testcase(state.testcases)
     code = target.is_code(options.model)
     return protocol.LocateJob(
@@ -166,9 +201,13 @@ def _job(
         shown=options.model,
         testcase=worst.index,
         error=report.number(_error(worst)),
-        failed=[output.name for output in worst.outputs if not output.passed],
-        kernels=kernels,
+        failed=_failed(worst),
+        kernels=state.kernels,
     )
+
+
+def _failed(testcase: report.Testcase) -> list[str]:
+    return [output.name for output in testcase.outputs if not output.passed]
 
 
 def worst_testcase(testcases: Sequence[report.Testcase]) -> report.Testcase:

@@ -104,6 +104,12 @@ def _constants(found: Inside, wanted: Inside, places: Mapping[int, int]) -> Iter
         own = found.values(group, {})
         others = wanted.values([places[value] for value in group], {})
         for value, mine, other in zip(group, own, others, strict=True):
+            differing, worst = 0, 0
+            if mine.shape == other.shape:
+                dtype = found.network.values[value].dtype
+                differing, worst = rounding.altered(other, mine, dtype)
+                if not differing:
+                    continue
             readers = _readers(found.network, value)
             # Names of the one that has them in any case.
             used = [wanted.network.maker(places[v]) for v in _results(found.network, readers)]
@@ -114,11 +120,7 @@ def _constants(found: Inside, wanted: Inside, places: Mapping[int, int]) -> Iter
                 expected=str(other.shape),
                 found=str(mine.shape),
             )
-            if mine.shape == other.shape:
-                dtype = found.network.values[value].dtype
-                differing, worst = rounding.altered(other, mine, dtype)
-                if not differing:
-                    continue
+            if differing:
                 said = _with_values(said, other, mine, differing, worst)
             yield Alteration(readers, said)
 

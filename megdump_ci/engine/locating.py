@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from megdump_ci import layouts, matching, packed, report, rounding
 from megdump_ci.difference import CONSTANTS
-from megdump_ci.engine import alterations, graph
+from megdump_ci.engine import alterations, graph, spool
 from megdump_ci.engine.packing import Model, read_model
 from megdump_ci.engine.probing import Inside, Parts
 from megdump_ci.errors import EngineError
@@ -41,24 +42,45 @@ _MOST_NAMED = 20
 _AT_ONCE = 1 << 24
 """Elements of results that are held at a time, of each of four or five kinds."""
 _MOST_PARTS = 256
-"""Results looked at at a time: cutting the graph for each goes through what is left of it."""
+"""Results looked at at a time: cutting the graph for each goes through all that are."""
 _STEP = re.compile(r"scale=([^,)]+)")
 
 
 def locate(job: LocateJob, emit: Callable[[FromWorker], None]) -> None:
     """Do a :class:`LocateJob`."""
     model = read_model(job.model, job.shown)
+    graph_read = _sampled(job) if job.sample is not None else _packed(job, model)
+    loaded, content, format, feeds = graph_read
+    graphs = _Graphs.of(model, loaded, content, format)
+    search = _Search(graphs, feeds, job.failed)
+    search.run()
+    real = _real_outputs(content, feeds)
+    emit(Located(_location(job, graphs, search, _doubts(job, graphs, search, real))))
+
+
+_Read = tuple[graph.LoadedGraph, bytes, str, dict[str, Array]]
+"""A graph, its bytes, their format, and the values of its inputs."""
+
+
+def _packed(job: LocateJob, model: Model) -> _Read:
+    """The graph of the packed file, and one of its testcases."""
     with packed.opened(job.packed, "a packed model") as file:
         layout = packed.read_layout(file, job.packed)
         content = packed.read(file, layout.graph)
         values = packed.read(file, layout.testcases[job.testcase])
     loaded = graph.load(content, "the packed graph")
-    feeds = _feeds(model, loaded, graph.read_constants(values, f"testcase {job.testcase}"))
-    graphs = _Graphs.of(model, loaded, content, layout.format)
-    search = _Search(graphs, feeds, job.failed)
-    search.run()
-    real = _real_outputs(content, feeds)
-    emit(Located(_location(job, graphs, search, _doubts(job, graphs, search, real))))
+    arrays = graph.read_constants(values, f"testcase {job.testcase}")
+    return loaded, content, layout.format, _feeds(model, loaded, arrays)
+
+
+def _sampled(job: LocateJob) -> _Read:
+    """The exported model, and data that the Python code was run on."""
+    assert job.sample is not None
+    exported = read_model(job.packed)
+    count = len(job.sample.inputs)
+    arrays = spool.read(Path(job.sample.spool), count + job.sample.outputs, keep=True)
+    feeds = dict(zip(job.sample.inputs, arrays, strict=False))
+    return exported.loaded, exported.content, exported.format, feeds
 
 
 def _feeds(model: Model, loaded: graph.LoadedGraph, values: Sequence[Array]) -> dict[str, Array]:
@@ -214,7 +236,7 @@ class _Search:
         for region in self._graphs.regions:
             group.append(region)
             elements += int(growth * _elements(network.values[region.value].shape))
-            if elements >= _AT_ONCE or len(group) == _MOST_PARTS:
+            if elements >= _AT_ONCE:
                 yield group
                 group, elements = [], 0
         if group:
@@ -225,11 +247,13 @@ class _Search:
         expected = self._expected(group)
         computed = self._computed(group, expected)
         group = [region for region in group if region.value in computed]
-        again = _Again(self._graphs.model, group, computed)
-        if again.failed and again.failed not in self.notes:
-            self.notes.append(again.failed)
-        for region in group:
-            self._judge(region, expected[region.value], computed, again)
+        for start in range(0, len(group), _MOST_PARTS):
+            part = group[start : start + _MOST_PARTS]
+            again = _Again(self._graphs.model, part, computed)
+            if again.failed and again.failed not in self.notes:
+                self.notes.append(again.failed)
+            for region in part:
+                self._judge(region, expected[region.value], computed, again)
 
     def _expected(self, group: Sequence[Region]) -> Arrays:
         values = [region.value for region in group]
@@ -297,15 +321,15 @@ class _Again:
         self, model: Inside, regions: Sequence[Region], computed: Mapping[int, Array]
     ) -> None:
         self.failed = ""
-        self._given = computed
         self._places = {}
         self._parts: Parts | None = None
         self._arrays: dict[float, list[Array]] = {}
         whole = [region for region in regions if all(v in computed for v in region.given)]
-        shapes = {value: array.shape for value, array in computed.items()}
+        self._given = {value: computed[value] for region in whole for value in region.given}
+        shapes = {value: array.shape for value, array in self._given.items()}
         try:
             self._parts = Parts(model, {r.value: r.given for r in whole}, shapes)
-            self._arrays[0.0] = self._parts.run(computed)
+            self._arrays[0.0] = self._parts.run(self._given)
         except RuntimeError as error:
             self._parts = None
             self.failed = (
@@ -364,7 +388,7 @@ def _doubts(job: LocateJob, graphs: _Graphs, search: _Search, real: Sequence[Arr
                 " the graph before it runs it"
             )
     seen_error = max(errors, default=0.0)
-    if job.error is not None and seen_error < float(job.error) / 2:
+    if job.failed and job.error is not None and seen_error < float(job.error) / 2:
         notes.append(
             f"the largest error of the outputs is {seen_error:.3g} here and was"
             f" {float(job.error):.3g} when the file was verified: what failed there does not here"
@@ -470,7 +494,7 @@ def _described(graphs: _Graphs, search: _Search, found: _Found) -> report.Operat
         inputs=[_tensor(own.values[value]) for value in region.given],
         output=_tensor(own.values[region.value]),
         optimized=_tensor(other.values[match.value]),
-        optimized_type=other.maker(match.value).type,
+        optimized_type=_computing(other, region, match),
         layout=match.layout.name if match.layout is not None else "",
         covers=[own.name(own.operators[place]) for place in region.covers[-_MOST_NAMED:]],
         fused=bool(region.covers) and matching.is_fused(other, region),
@@ -488,6 +512,13 @@ def _described(graphs: _Graphs, search: _Search, found: _Found) -> report.Operat
             if not set(alteration.operators).isdisjoint(region.optimized)
         ][:_MOST_NAMED],
     )
+
+
+def _computing(network: Network, region: Region, match: Match) -> str:
+    """Type of the operator that computes the counterpart, not of one that converts the result."""
+    types = [network.operators[place].type for place in region.optimized]
+    computing = [kind for kind in types if kind not in matching.CONVERSIONS]
+    return computing[-1] if computing else network.maker(match.value).type
 
 
 def _tensor(value: Value) -> report.Tensor:

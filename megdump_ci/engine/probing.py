@@ -16,6 +16,7 @@ from megengine.core.tensor import dtype as mge_dtype
 from megengine.core.tensor import megbrain_graph as mgb
 from megengine.utils import comp_graph_tools as tools
 
+from megdump_ci import layouts
 from megdump_ci.engine import graph
 from megdump_ci.engine.graph import Var
 from megdump_ci.matching import Network, Operator, Value
@@ -53,11 +54,35 @@ class Inside:
         return dataclasses.replace(self, network=dataclasses.replace(network, values=values))
 
     def values(self, wanted: Sequence[int], feeds: Mapping[str, Array]) -> list[Array]:
-        """The values of ``wanted`` for these inputs, quantised ones as the real ones they mean."""
-        found = [graph.real_values(self.vars[value]) for value in wanted]
+        """The values of ``wanted`` for these inputs, quantised ones as the real ones they mean.
+
+        Raises :class:`graph.GraphRefused` if the engine cannot compute them.
+        """
+        found = [graph.real_values(self._readable(value)) for value in wanted]
         inputs = {name: self.loaded.inputs[name] for name in feeds}
         shapes = {name: tuple(value.shape) for name, value in feeds.items()}
-        return graph.Function(self.loaded.graph, found, inputs, shapes).run(feeds)
+        try:
+            return graph.Function(self.loaded.graph, found, inputs, shapes).run(feeds)
+        except RuntimeError as error:
+            raise graph.GraphRefused("computing values inside a graph", error) from None
+
+    def _readable(self, value: int) -> Var:
+        """The var, or what an operator of the graph that reads images makes of it.
+
+        What is in the memory of images cannot be had itself, and MegEngine has no operator to be
+        made for that from Python.
+        """
+        var, told = self.vars[value], self.network.told
+        if told.get(value) != layouts.IMAGE:
+            return var
+        for operator in self.network.operators:
+            if operator.type == "RelayoutFormat" and told.get(operator.outputs[0]) == layouts.NCHW:
+                source, result = self.vars[operator.inputs[0]], self.vars[operator.outputs[0]]
+                (plain,) = (
+                    tools.replace_vars([result], {source: var}) if source != var else [result]
+                )
+                return plain
+        return var
 
 
 class Parts:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from megdump_ci import worker
+from megdump_ci import pipeline, worker
 from megdump_ci.gates import Limits
+from megdump_ci.options import ExportOptions, PackOptions
 from megdump_ci.report import Location, Report
 from tests.engine import support
 
@@ -206,20 +207,27 @@ def test_an_operator_that_the_engine_writes_wrongly_is_named(folder: Path, tmp_p
     assert (wrong.covers, wrong.altered) == ([], [])
 
 
-def test_rounding_alone_accuses_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["pack", "export"])
+def test_rounding_alone_accuses_nobody(tmp_path: Path, command: str) -> None:
     """Of Python code too: the model is what was traced of it."""
-    report = support.pack(
-        Path(f"{ROOT / 'samples/classifier.py'}:classifier"),
-        str(ROOT / "samples/images/china.png"),
-        tmp_path / "out.mge",
-        optimize_for_inference=True,
-        enable_io16xc32=True,
+    code = f"{ROOT / 'samples/classifier.py'}:classifier"
+    options = {
+        "data": (str(ROOT / "samples/images/china.png"),),
+        "output": str(tmp_path / "out.mge"),
+        "optimize_for_inference": True,
+        "enable_io16xc32": True,
+    }
+    report = pipeline.run(
+        PackOptions(model=code, **options)
+        if command == "pack"
+        else ExportOptions(target=code, **options)
     )
     assert report.verdict == "failed"
     found = location(report)
     assert found.wrong == []
     assert found.nearest is not None
     assert all(float(step.error or 0) < 1e-2 for step in found.operators)
+    assert found.operators[-1].status == "follows"
 
 
 def test_a_file_of_the_old_tool(models: support.Models) -> None:

@@ -134,6 +134,31 @@ def test_conversions_are_seen_through() -> None:
     assert optimized.told[6].name == "NCHW4"
 
 
+def test_a_conversion_that_says_nothing_is_told_by_shapes_and_others() -> None:
+    def told(format: str, blocked: tuple[int, ...]) -> list[str]:
+        plain = (2, 8, blocked[1], 4) if blocked[1] == 2 else (2, 8, 4, 4)
+        graph = network(
+            [
+                ("x", "Input", ""),
+                ("in", "RelayoutFormat", "x"),
+                ("f", "ImmutableTensor", ""),
+                ("conv", f"ConvBiasForward{format}", "in f"),
+                ("relu", "Elemwise", "conv"),
+                ("out", "RelayoutFormat", "relu"),
+            ],
+            "out",
+            **{"x": plain, "in": blocked, "conv": blocked, "relu": blocked, "out": plain},
+        )
+        return [graph.told[value].name for value in graph.working if value in graph.told]
+
+    assert told(":NHWCD4", (2, 4, 2, 4, 4)) == ["NHWCD4", "NHWCD4", "NHWCD4", "NCHW"]
+    # Without anyone to say so, the one layout that has the shape.
+    assert told("", (2, 4, 2, 4, 4)) == ["NHWCD4", "NHWCD4", "NHWCD4", "NCHW"]
+    # Where batch, height and blocks of channels are of one size, only the operators tell.
+    assert told(":NCHW44", (2, 2, 2, 4, 4)) == ["NCHW4", "NCHW4", "NCHW4", "NCHW"]
+    assert told("", (2, 2, 2, 4, 4)) == ["NCHW"]
+
+
 @pytest.mark.parametrize(
     "rows",
     {
