@@ -84,13 +84,27 @@ def test_a_comparison_that_fails(job: Any) -> None:
 
 def test_wrong_inputs_are_all_named_at_once_and_at_once(job: Any) -> None:
     job.add("digits.mge")
+    inputs = {**_PASSING, "repeat": "two", "silent": "yes", "maxerr": "-1", "sed": "1"}
+    workflow = job.workspace / ".github" / "workflows" / "models.yml"
+    workflow.parent.mkdir(parents=True)
+    lines = ["jobs:", "  pack:", "    steps:", "      - uses: a/b@v1", "        with:"]
+    lines += [f"          {name}: {json.dumps(value)}" for name, value in inputs.items()]
+    workflow.write_text("\n".join(lines))
+    job.start(
+        inputs,
+        GITHUB_JOB="pack",
+        GITHUB_WORKFLOW_REF="owner/repo/.github/workflows/models.yml@refs/heads/main",
+    )
     before = job.files()
-    result = job.run({**_PASSING, "repeat": "two", "silent": "yes", "maxerr": "-1", "sed": "1"})
+    result = job.finish()
     assert result.status == 2
     errors = [line for line in result.log.splitlines() if line.startswith("::error")]
     assert len(errors) == 3
     for name, value in (("repeat", "two"), ("silent", "yes"), ("maxerr", "-1")):
         assert any(name in line and value in line for line in errors), name
+        line = next(place for place, text in enumerate(lines, 1) if text.strip().startswith(name))
+        place = f"file=.github/workflows/models.yml,line={line}::"
+        assert any(name in text and place in text for text in errors), name
     assert "did you mean 'seed'?" in result.log
     assert result.outputs["verdict"] == "error"
     assert job.files() == before
