@@ -1,7 +1,8 @@
 """Comparing what a graph computed with what it should have computed. Pure numpy.
 
 docs/metrics.md defines each number. Values are compared in float32, as MegEngine's AssertEqual
-operator compares them; sums are kept in float64.
+operator compares them; sums are kept in float64. Whole numbers on both sides are compared as such:
+from 2**24 on, neighbours are the same float32.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 WORST = 5
 """How many of the worst elements are named."""
@@ -47,7 +49,7 @@ class NonFinite:
         return NonFinite(self.nan + other.nan, self.inf + other.inf)
 
     @classmethod
-    def count(cls, values: Floats) -> NonFinite:
+    def count(cls, values: Numbers) -> NonFinite:
         """Count them in an array."""
         # One cheap pass in the usual case, that there are none.
         if np.isfinite(values).all():
@@ -122,12 +124,13 @@ class Difference:
         return bool(np.float32(self.error) <= np.float32(maxerr))
 
 
-def assert_equal_error(expected: Floats, computed: Floats) -> Floats:
+def assert_equal_error(expected: Numbers, computed: Numbers) -> Floats:
     """The AssertEqual error of each element, in float32, step by step as the operator has it."""
     with np.errstate(all="ignore"):
         scale = np.minimum(np.abs(expected), np.abs(computed))
-        error: Floats = np.abs(expected - computed) / np.maximum(scale, np.float32(1))
-    return error
+        error = np.abs(expected - computed) / np.maximum(scale, np.float32(1))
+    found: Floats = error.astype(np.float32, copy=False)
+    return found
 
 
 def difference(expected: Array, computed: Array, maxerr: float) -> Difference:
@@ -200,10 +203,12 @@ class _Sums:
     # Absolute errors of the finite elements; made when the first element differs.
     absolute: Floats | None = None
 
-    def block(self, start: int) -> tuple[Floats, Floats]:
-        """The next elements of both arrays in float32."""
-        end = start + _BLOCK
-        return self.left[start:end].astype(np.float32), self.right[start:end].astype(np.float32)
+    def block(self, start: int) -> tuple[Numbers, Numbers]:
+        """The next elements of both arrays in float32, or in float64 if both are whole numbers."""
+        left, right = self.left[start : start + _BLOCK], self.right[start : start + _BLOCK]
+        if left.dtype.kind in "iu" and right.dtype.kind in "iu":
+            return left.astype(np.float64), right.astype(np.float64)
+        return left.astype(np.float32), right.astype(np.float32)
 
     def add(self, start: int) -> None:
         """Take in the block at ``start``."""
@@ -224,7 +229,7 @@ class _Sums:
         if e.size:
             self._add_sums(e, g)
 
-    def _add_equal(self, e: Floats) -> None:
+    def _add_equal(self, e: Numbers) -> None:
         """Take in a block without a difference, which is the usual case."""
         wide = e.astype(np.float64)
         signal = float(wide @ wide)
@@ -236,7 +241,7 @@ class _Sums:
         # Their absolute errors are the zeros that the array is made of.
         self.finite += e.size
 
-    def _add_errors(self, start: int, e: Floats, g: Floats) -> None:
+    def _add_errors(self, start: int, e: Numbers, g: Numbers) -> None:
         error = assert_equal_error(e, g)
         # argmax returns the first NaN if there is one.
         worst = int(np.argmax(error))
@@ -264,7 +269,7 @@ class _Sums:
         # sorted() is stable, so the first of equals stays the first.
         self.worst = sorted(self.worst + new, key=lambda item: -_key(item[1]))[:WORST]
 
-    def _add_sums(self, e: Floats, g: Floats) -> None:
+    def _add_sums(self, e: Numbers, g: Numbers) -> None:
         with np.errstate(over="ignore"):
             gap = np.abs(e - g)
         wide, other = e.astype(np.float64), g.astype(np.float64)
@@ -344,7 +349,8 @@ def top_k(expected: Array, computed: Array) -> TopK | None:
     """Agreement of class scores of shape (N, C) or (N, C, 1, ...), three classes or more.
 
     A class of ``expected`` counts if no more than k - 1 classes have a higher score in
-    ``computed``, so that equal scores are no disagreement. ``None`` for other shapes.
+    ``computed``, so that equal scores are no disagreement; but in a row where all of them are equal
+    on that side alone, none counts. ``None`` for other shapes.
     """
     left, right = _rows(expected), _rows(computed)
     if left is None or right is None or left.shape != right.shape:
@@ -366,8 +372,19 @@ def _overlap(left: Array, right: Array, k: int) -> npt.NDArray[np.float64]:
     e = np.nan_to_num(left.astype(np.float32), nan=-np.inf)
     # A class that is no number on this side is not among the best.
     g = np.where(np.isnan(right.astype(np.float32)), -np.inf, right.astype(np.float32))
-    best = np.argsort(-e, axis=1, kind="stable")[:, :k]
+    # Of equal ones, those that the other side has as the best.
+    best = np.lexsort((-g, -e), axis=1)[:, :k]
     border = np.partition(g, -k, axis=1)[:, -k][:, None]
     scores = np.take_along_axis(g, best, axis=1)
-    found: npt.NDArray[np.float64] = ((scores >= border) & (scores > -np.inf)).mean(axis=1)
+    # Where all classes are tied, nothing is left of the scores.
+    lost = _is_level(g) & ~_is_level(e)
+    found: npt.NDArray[np.float64] = (
+        (scores >= border) & (scores > -np.inf) & ~lost[:, None]
+    ).mean(axis=1)
+    return found
+
+
+def _is_level(scores: Floats) -> npt.NDArray[np.bool_]:
+    """Which rows have the same value everywhere."""
+    found: npt.NDArray[np.bool_] = scores.min(axis=1) == scores.max(axis=1)
     return found

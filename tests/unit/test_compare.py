@@ -70,6 +70,18 @@ def test_the_first_nan_is_named_even_when_blocks_differ(monkeypatch: pytest.Monk
     assert np.isnan(found.max_abs_error)
 
 
+def test_whole_numbers_that_are_the_same_float32_differ() -> None:
+    expected, computed = np.array([7, 2**24]), np.array([7, 2**24 + 1])
+    for dtype in (np.int32, np.uint32):
+        found = compare.difference(expected.astype(dtype), computed.astype(dtype), 0.0)
+        assert (found.differing, found.beyond, found.index) == (1, 1, (1,))
+        assert (found.expected, found.computed) == (2**24, 2**24 + 1)
+        assert not found.passes(0)
+        assert found.error == np.float32(2**-24)
+    # The values in the file are float32, and so cannot tell.
+    assert compare.difference(expected.astype(np.float32), computed, 0.0).passes(0)
+
+
 def test_the_tolerance_is_a_float32_as_in_the_engine() -> None:
     found = compare.difference(np.zeros(1, np.float32), np.full(1, 0.1, np.float32), 0.1)
     assert found.passes(0.1)
@@ -205,8 +217,16 @@ def test_a_better_class_is_a_disagreement(scores: np.ndarray, place: int) -> Non
     other[0, place] = 9
     found = compare.top_k(scores, other)
     assert found is not None
-    # Equal scores are ties: the first of the best counts.
-    assert found.top1 == len(scores) - (int(scores[0].argmax()) != place)
+    # Equal scores are ties: any of the best counts.
+    assert found.top1 == len(scores) - (scores[0, place] < scores[0].max())
+
+
+def test_scores_that_all_became_equal_are_a_disagreement() -> None:
+    expected = np.array([[3, 2, 1, 5, 4, 0, -1], [1] * 7], np.float32)
+    for level in (0, np.inf):
+        found = compare.top_k(expected, np.full((2, 7), level, np.float32))
+        # The second row has no best class on either side.
+        assert found == compare.TopK(rows=2, top1=1, top5=0.5)
 
 
 def test_a_score_that_is_no_number_is_not_among_the_best() -> None:
