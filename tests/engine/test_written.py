@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from megdump_ci import report as reports
+from megdump_ci.present.files import FILES
 from tests.engine import support
 
 TIMES = ("seconds", "phases")
@@ -43,10 +44,9 @@ def test_two_runs_write_the_same(name: str, models: support.Models, tmp_path: Pa
         first = run_everything(model, data, Path(place, "x"))
         Path(place, "x").rename(Path(place, "y"))
         second = run_everything(model, data, Path(place, "x"))
-    assert set(first) == {
-        *("out.mge", "out.mge.json", "deploy.mge", "deploy.mge.json", "report/report.json")
-    }
-    for file in first.keys() - {"report/report.json"}:
+    written = {"out.mge", "out.mge.json", "deploy.mge", "deploy.mge.json"}
+    assert set(first) == written | {f"report/{name}" for name in FILES}
+    for file in written:
         assert first[file] == second[file], file
     facts = [json.loads(files["report/report.json"]) for files in (first, second)]
     jsonschema.Draft202012Validator(reports.json_schema()).validate(facts[0])
