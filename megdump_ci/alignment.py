@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 
 from megdump_ci.difference import CONSTANTS
 from megdump_ci.matching import Network, Operator
+from megdump_ci.naming import is_stable
 
 # Operators that may take their two inputs in any order, as the engine orders them by itself
 # (dnn/src/common/elemwise/opr_impl_helper.cpp of MegEngine).
@@ -35,8 +35,6 @@ _COMMUTATIVE = (
     "FUSE_ADD_SIGMOID",
     "FUSE_ADD_TANH",
 )
-# Made of the operator's number, and so of what comes before it: conv(x,const{8,3}[4])[9]:o1.
-_MADE_UP = re.compile(r"\[\d+\](:o\d+)?(@\d+)?\Z")
 
 _EXACT, _LOOSE = 0, 1
 
@@ -52,11 +50,6 @@ class Constant:
 
 
 Constants = Mapping[int, Constant]
-
-
-def is_stable(name: str) -> bool:
-    """Whether a name was given by a person or their code, and not made up by the engine."""
-    return bool(name) and _MADE_UP.search(name) is None
 
 
 def params(operator: Operator) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from megdump_ci.alignment import is_stable
+from megdump_ci.naming import is_stable
 from megdump_ci.report import (
     Baseline,
     ChangeKind,

@@ -13,9 +13,10 @@ from functools import partial
 
 import msgspec
 
-from megdump_ci.alignment import Alignment, Constants, Side, is_stable, params
+from megdump_ci.alignment import Alignment, Constants, Side, params
 from megdump_ci.compare import Difference
 from megdump_ci.judging import metrics, non_finite
+from megdump_ci.naming import is_stable
 from megdump_ci.report import (
     Edit,
     OperatorChange,

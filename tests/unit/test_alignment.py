@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megdump_ci import changes
-from megdump_ci.alignment import Constant, Side, aligned, is_stable, params
+from megdump_ci.alignment import Constant, Side, aligned, params
 from megdump_ci.matching import Network, Operator
 from megdump_ci.report import OperatorChange, Totals
 from tests.unit.graphs import (
@@ -263,23 +263,6 @@ def test_an_output_that_is_computed_otherwise_is_still_the_output() -> None:
     assert [(edit.what, edit.before, edit.after) for edit in change.edits] == [
         ("computed by", "RELU", "TANH")
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "stable"),
-    [
-        ("features.0.conv.weight", True),
-        ("logits", True),
-        ("conv(data,w)[10]", False),
-        ("RELU[0]", False),
-        ("batch_norm(x)[33]:o5", False),
-        ("fuse():dimshuffle(const{2}[4])[406]@407", False),
-        ("bn.BatchNorm:o5", True),
-        ("", False),
-    ],
-)
-def test_names_that_the_engine_makes_up(name: str, stable: bool) -> None:
-    assert is_stable(name) is stable
 
 
 def test_parameters_of_an_operator_by_name() -> None:
