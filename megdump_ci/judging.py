@@ -74,7 +74,10 @@ def failure(output: report.Output) -> str:
         if not comparison.passed:
             return comparison.reason
     if output.assertion is not None and not output.assertion.passed:
-        return f"AssertEqual in the file failed: error {float(output.assertion.error):.6g}"
+        return (
+            f"AssertEqual in the file failed: error {float(output.assertion.error):.6g} is above"
+            " the maxerr that it was packed with"
+        )
     return ""
 
 

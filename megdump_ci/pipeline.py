@@ -24,6 +24,7 @@ from megdump_ci.options import (
     Options,
     PackOptions,
     SweepOptions,
+    VerifyOptions,
     checked,
     to_argv,
     to_facts,
@@ -120,7 +121,7 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         maxerr=options.maxerr.default,
         max_error=report.number(state.largest_error()) if errors else None,
         gates=state.gates,
-        passing=_passing(verdict, state),
+        passing=_passing(verdict, options, state),
         testcases=state.testcases,
         location=state.location,
         sweep=state.sweep,
@@ -193,9 +194,12 @@ def _headline(verdict: report.Verdict, state: State) -> str:
     return f"{word}: {passed} of {count} {noun}{gates}{largest}{kernels}"
 
 
-def _passing(verdict: report.Verdict, state: State) -> list[str]:
+def _passing(verdict: report.Verdict, options: Options, state: State) -> list[str]:
     """Options with which a failed run would pass, if there are such."""
-    return scrutiny.passing(state.testcases, state.gates) if verdict == "failed" else []
+    if verdict != "failed":
+        return []
+    packed = options.maxerr if isinstance(options, VerifyOptions) else None
+    return scrutiny.passing(state.testcases, state.gates, packed=packed)
 
 
 def _sweep_headline(verdict: report.Verdict, sweep: report.Sweep) -> str:

@@ -9,9 +9,10 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from megdump_ci.gates import DEFAULT_MAXERR, Gates
-from megdump_ci.report import Comparison, Gate, GateName, Number, Output, Testcase, number
+from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
+from megdump_ci.report import Comparison, Gate, GateName, Number, Output, Testcase, TopK, number
 
 COSINE = 0.99
 """Below this an output points elsewhere, whatever its error is: see docs/metrics.md."""
@@ -77,16 +78,18 @@ def _errors(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[Gate
     worst = max(values, key=lambda item: math.inf if math.isnan(item[2]) else item[2])
     nan = next((item for item in values if math.isnan(item[2])), worst)
     asserted = [item.output.assertion for item in outputs if item.output.assertion is not None]
-    passed = all(_float32(value) <= _float32(limit) for _, _, value in values)
+    within = all(_float32(value) <= _float32(limit) for _, _, value in values)
+    held = all(assertion.passed for assertion in asserted)
+    reason = "" if held else "AssertEqual in the file failed, by the maxerr that it was packed with"
     yield Gate(
         name="maxerr",
         output=name,
         limit=limit,
-        passed=passed and all(assertion.passed for assertion in asserted),
+        passed=within and held,
         value=number(nan[2]),
         testcase=nan[0],
         own=name in gates.maxerr.outputs,
-        reason="" if passed else f"error {nan[2]:.6g} is above {limit:.6g}",
+        reason=reason if within else f"error {nan[2]:.6g} is above {limit:.6g}",
     )
 
 
@@ -161,38 +164,46 @@ def _agreements(testcases: Sequence[Testcase], gates: Gates) -> list[Gate]:
 
 
 def _agreement(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[Gate]:
-    limits = gates.top_k_agreement
-    limit, own = limits.of(name), name in limits.outputs
-    compared = [_main(item.output) for item in outputs]
-    rows = [item.metrics.top_k for item in compared if item and item.metrics and item.metrics.top_k]
-    if limit is None or (not rows and not own):
+    limit, own = gates.top_k_agreement.of(name), name in gates.top_k_agreement.outputs
+    # With the model, the file, MegEngine Lite and so on: each over all testcases has to agree.
+    kinds = list(zip_longest(*(map(_top_k, item.output.comparisons) for item in outputs)))
+    judged = [[found for found in kind if found] for kind in kinds]
+    if limit is None or not (own or any(judged)):
         return
-    count = sum(item.rows for item in rows)
     # Not judged in some testcase, it would be judged on the others alone.
-    complete = len(rows) == len(outputs)
-    top1 = sum(item.top1 for item in rows) / count if count else math.nan
-    top5 = [item.top5 * item.rows for item in rows if item.top5 is not None]
-    share = min(top1, sum(top5) / count) if top5 else top1
-    passed = complete and share >= limit
-    reason = f"{share:.4g} of {count} rows is below {limit:g}"
+    complete = bool(kinds) and all(map(all, kinds))
+    share = min(map(_share, judged)) if complete else math.nan
+    if complete:
+        reason = f"{share:.4g} of {sum(found.rows for found in judged[0])} rows is below {limit:g}"
+    elif own:
+        reason = "its shape is not that of class scores, (N, C), in every testcase"
+    else:
+        reason = (
+            "it looks like class scores in some comparisons only: name it to have it judged in all,"
+            f" --top-k-agreement {name}={limit:g}"
+        )
+    passed = share >= limit
     yield Gate(
         name="top-k-agreement",
         output=name,
         limit=limit,
         passed=passed,
-        value=number(share) if count else None,
+        value=number(share) if complete else None,
         own=own,
-        reason=""
-        if passed
-        else reason
-        if complete
-        else "its shape is not that of class scores, (N, C), in every testcase",
+        reason="" if passed else reason,
     )
 
 
-def _main(output: Output) -> Comparison | None:
-    """The comparison with what the input or base model computes, or with what the file expects."""
-    return output.against_model or output.against_expected or output.against_base
+def _top_k(comparison: Comparison) -> TopK | None:
+    return comparison.metrics.top_k if comparison.metrics else None
+
+
+def _share(found: Sequence[TopK]) -> float:
+    """The share of rows that agree: in the best class, or in the five best if that is less."""
+    count = sum(item.rows for item in found)
+    top1 = sum(item.top1 for item in found) / count
+    top5 = [item.top5 * item.rows for item in found if item.top5 is not None]
+    return min(top1, sum(top5) / count) if top5 else top1
 
 
 def _blind(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[str]:
@@ -285,17 +296,23 @@ def _independent(
         )
 
 
-def passing(testcases: Sequence[Testcase], gates: Sequence[Gate]) -> list[str]:
+def passing(
+    testcases: Sequence[Testcase], gates: Sequence[Gate], *, packed: Limits | None = None
+) -> list[str]:
     """The options that a failed run would pass with; empty if no limits would make it pass.
 
     None are offered for an output that is wrong by its cosine or its SQNR: a limit that lets such a
-    thing pass is no remedy.
+    thing pass is no remedy. Nor are they where an assertion failed in a file that is ``packed``
+    already, which keeps it; these are the limits of ``maxerr`` that it was verified with.
 
     ``gates`` are those of :func:`judged`. A limit is rounded to two digits, never to a stricter
-    one, and given for one output alone only if the one that failed was.
+    one, and given for one output alone only if the one that failed was, or the file's own.
     """
     if not all(map(_limits_explain, testcases)):
         return []
+    if packed is not None and any(map(_assertion_failed, testcases)):
+        return []
+    by_name = packed is not None and packed.default is None
     found: dict[tuple[str, str], float] = {}
     for gate in gates:
         if gate.passed:
@@ -303,7 +320,8 @@ def passing(testcases: Sequence[Testcase], gates: Sequence[Gate]) -> list[str]:
         if gate.value is None or not math.isfinite(float(gate.value)):
             return []
         worst = max if gate.name == "maxerr" else min
-        key = gate.name, gate.output if gate.own else ""
+        own = gate.own or (by_name and gate.name == "maxerr")
+        key = gate.name, gate.output if own else ""
         found[key] = worst(found.get(key, float(gate.value)), float(gate.value))
     options: list[str] = []
     for (name, output), value in found.items():
@@ -324,6 +342,11 @@ def _limits_explain(testcase: Testcase) -> bool:
         )
         for item in testcase.outputs
     )
+
+
+def _assertion_failed(testcase: Testcase) -> bool:
+    asserted = (output.assertion for output in testcase.outputs)
+    return any(assertion is not None and not assertion.passed for assertion in asserted)
 
 
 def _off_by_little(comparison: Comparison) -> bool:

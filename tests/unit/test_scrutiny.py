@@ -105,10 +105,36 @@ def test_agreement_that_nothing_can_show_is_missed() -> None:
         (gate,) = [gate for gate in found if gate.name == "top-k-agreement"]
         assert not gate.passed
         assert word in gate.reason
-    # In some testcases only is not enough.
+    # In some testcases only is not enough, and no other limit would be.
     part = [case(1, 1e-5, top_k=TopK(rows=1, top1=1, top5=1.0)), *testcases]
     found = scrutiny.judged(part, Gates(top_k_agreement=Limits(0.5)))
-    assert not next(gate for gate in found if gate.name == "top-k-agreement").passed
+    missed = next(gate for gate in found if gate.name == "top-k-agreement")
+    assert not missed.passed
+    assert missed.reason.endswith("--top-k-agreement logits=0.5")
+    assert scrutiny.passing(part, found) == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["against_lite", "against_python", "model_against_python", "against_expected"]
+)
+def test_class_scores_agree_with_each_that_they_are_compared_with(kind: str) -> None:
+    found = case(0, 1e-5, top_k=TopK(rows=4, top1=4, top5=1.0))
+    (output,) = found.outputs
+    assert output.against_model is not None
+    assert output.against_model.metrics is not None
+    metrics = msgspec.structs.replace(
+        output.against_model.metrics, top_k=TopK(rows=4, top1=3, top5=1.0)
+    )
+    other = msgspec.structs.replace(output.against_model, metrics=metrics)
+    found = msgspec.structs.replace(
+        found, outputs=[msgspec.structs.replace(output, **{kind: other})]
+    )
+    (gate,) = [
+        gate
+        for gate in scrutiny.judged([found], Gates(top_k_agreement=Limits(1.0)))
+        if gate.name == "top-k-agreement"
+    ]
+    assert (gate.passed, gate.value) == (False, 0.75)
 
 
 def test_a_small_output_that_is_quite_wrong_is_warned_of() -> None:
@@ -217,3 +243,27 @@ def test_no_limit_is_offered_where_none_would_help() -> None:
 
 def test_metrics_left_out_are_those_of_equal_arrays() -> None:
     assert msgspec.json.encode(Metrics(size=3)) == b'{"size":3}'
+
+
+def test_what_is_offered_for_a_packed_file_leaves_its_assertions_alone() -> None:
+    asserted = case(0, 0.01, cosine=1.0, sqnr=60.0)
+    gates = scrutiny.judged([asserted], Gates())
+    assert scrutiny.passing([asserted], gates) == ["--maxerr", "0.01"]
+    assert scrutiny.passing([asserted], gates, packed=Limits()) == []
+    output = msgspec.structs.replace(
+        asserted.outputs[0], assertion=report.Assertion(passed=True, error=0.0)
+    )
+    late = msgspec.structs.replace(asserted, outputs=[output])
+    gates = scrutiny.judged([late], Gates())
+    # The file has this limit for this output, and may have wider ones for others.
+    assert scrutiny.passing([late], gates, packed=Limits()) == ["--maxerr", "logits=0.01"]
+    assert scrutiny.passing([late], gates, packed=Limits(1e-4)) == ["--maxerr", "0.01"]
+
+
+def test_a_gate_that_the_file_s_assertion_alone_misses_says_so() -> None:
+    found = case(0, 0.01, cosine=1.0, sqnr=60.0)
+    output = msgspec.structs.replace(found.outputs[0], maxerr=0.5)
+    found = msgspec.structs.replace(found, outputs=[output])
+    (gate,) = scrutiny.judged([found], Gates(maxerr=Limits(0.5)))
+    assert not gate.passed
+    assert "by the maxerr that it was packed with" in gate.reason
