@@ -104,6 +104,15 @@ def test_a_clean_graph_in_a_blocked_layout_has_no_wrong_operator(blocked: Report
     assert found.nearest is not None
 
 
+def test_values_in_the_memory_of_images_are_read(models: support.Models, tmp_path: Path) -> None:
+    """By naive kernels, which alone run them on a processor."""
+    options = {"optimize_for_inference": True, "enable_hwcd4": True, "locate": True}
+    found = location(support.passed(models.path("net"), DATA, tmp_path / "out.mge", **options))
+    assert (found.wrong, found.kernels) == ([], "naive")
+    status = statuses(found)
+    assert status["RELU[0]"] == status["RELU[1]"] == status["logits"] == "ok"
+
+
 def test_a_wrong_constant_is_named(
     blocked: Report, models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
