@@ -6,13 +6,15 @@ starts what is here. What act cannot do is in docs/testing.md.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.image import ROOT, build
 _ACT = ROOT / ".tools" / "go" / "act"
 # What act calls the image of the action at the root of a repository.
 _IMAGE = "act-dockeraction:latest"
+_LOCK = Path(tempfile.gettempdir()) / "megdump-ci-act.lock"
 # A job's own container, in place of the virtual machine. Of the steps, it needs to run bash.
 _RUNNER = "python:3.10-slim-bookworm"
 _OWNER = 1001
@@ -94,13 +97,16 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def act() -> Path:
+def act() -> Iterator[Path]:
     """The runner's program; all that it needs is here."""
     assert _ACT.exists(), "these tests need act: run 'make test-workflow', which builds it"
     assert os.geteuid() == 0, "these tests make files of several users: run them as root"
-    # act builds it where it is missing: in each job anew, and it cannot give arguments to a build.
-    build(_IMAGE)
-    return _ACT
+    # act names images and containers by the workflow, so only one session at a time has its own.
+    with open(_LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # act builds it where it is missing: in each job anew, and without arguments for the build.
+        build(_IMAGE)
+        yield _ACT
 
 
 @pytest.fixture(scope="session")
@@ -157,12 +163,17 @@ class Runner:
             command, env={**kept, "HOME": str(folder)}, capture_output=True, text=True
         )
         entries = [json.loads(line) for line in done.stdout.splitlines()]
+        jobs = _jobs(entries)
+        text = "\n".join([*(entry["msg"].rstrip("\r\n") for entry in entries), done.stderr])
+        assert jobs, text
+        for job in (job for several in jobs.values() for job in several):
+            assert job.result, text
         return Run(
             passed=done.returncode == 0,
-            jobs=_jobs(entries),
+            jobs=jobs,
             workspace=workspace,
             artifacts=artifacts / "1",
-            text="\n".join([*(entry["msg"].rstrip("\r\n") for entry in entries), done.stderr]),
+            text=text,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -30,7 +31,17 @@ def test_a_model_that_passes(run: Any) -> None:
     assert "PASS: 11 of 11" in step.summary
     report = run.seen(outputs["report"])
     assert report["verdict"] == "passed"
+    assert (run.workspace / outputs["markdown"]).read_text() == step.summary
+    collected = ElementTree.parse(run.workspace / outputs["junit"]).getroot()
+    assert (collected.get("tests"), collected.get("failures")) == ("11", "0")
     assert len(report["testcases"]) == 11
+
+
+def test_the_action_as_a_release_has_it(run: Any) -> None:
+    step = run.job("verdicts").steps["released"]
+    assert step.outcome == "success", run.text
+    assert step.outputs["verdict"] == "passed"
+    assert "image: docker://" in (run.workspace / "released" / "action.yml").read_text()
 
 
 def test_a_comparison_that_fails(run: Any) -> None:
@@ -40,7 +51,11 @@ def test_a_comparison_that_fails(run: Any) -> None:
     assert float(step.outputs["max-error"]) > 0
     assert not (run.workspace / "failed.mge").exists()
     assert (run.workspace / step.outputs["output"]).is_file()
-    assert "FAIL" in step.errors()[0].message
+    first = step.errors()[0]
+    assert first.message.startswith("FAIL")
+    assert first.title.startswith("logits differs in ")
+    assert first.file == "samples/heads.mge"
+    assert "it would pass with: maxerr: " in first.message
     assert "FAIL" in step.summary
     assert run.seen(step.outputs["report"])["verdict"] == "failed"
 
