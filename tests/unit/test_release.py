@@ -87,6 +87,15 @@ def test_the_tags_get_the_image_and_the_branch_does_not(
     assert git("rev-parse", "origin/main") == source
 
 
+def test_it_works_in_a_checkout_without_history(root: Path, git: Git, tmp_path: Path) -> None:
+    source = tagged(root, git, "1.2.3", "--annotate", "--message=signed off")
+    shallow, remote = tmp_path / "shallow", (tmp_path / "remote.git").as_uri()
+    git("clone", "--quiet", "--depth=1", "--branch=v1.2.3", remote, str(shallow))
+    assert run(shallow, "publish", "v1.2.3", "--image", IMAGE) == 0
+    assert action_at(git, "v1")["runs"]["image"] == IMAGE
+    assert git("rev-parse", "v1.2.3~") == source
+
+
 def test_a_fix_of_an_old_version_leaves_the_major_tag(root: Path, git: Git) -> None:
     for version in ("1.9.0", "1.10.0", "2.0.0"):
         tagged(root, git, version)

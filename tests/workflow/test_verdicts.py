@@ -97,6 +97,8 @@ def test_a_failure_ends_the_job_and_the_run(run: Any) -> None:
     assert job.result == "failure"
     assert not run.passed
     assert job.steps["pack"].outcome == "failure"
+    # The exit status, in act's words.
+    assert "exit with `FAILURE`: 2" in run.text
     assert "nothing.png" in job.steps["pack"].errors()[0].message
     assert not (run.workspace / "red-went-on").exists()
     seen = run.seen("red.json")
