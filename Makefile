@@ -56,7 +56,7 @@ lint: $(setup) $(linters)/stamp ## Check format, style and types, the Dockerfile
 	@$(bin)/ruff check
 	@$(bin)/mypy
 	@$(linters)/bin/hadolint Dockerfile
-	@$(linters)/bin/shellcheck .ci/run requirements/venv.sh tests/browser/setup.sh
+	@$(linters)/bin/shellcheck .ci/run image/cut_and_test.sh requirements/venv.sh tests/browser/setup.sh
 	@$(linters)/bin/zizmor --offline --quiet --persona pedantic .
 	@$(linters)/bin/zizmor --offline --quiet tests/workflow/*.yml
 	@check=$(linters)/bin/check-jsonschema; \

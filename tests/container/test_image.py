@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 import pytest
+
+from tests.image import ROOT, docker
 
 # The first test waits for the image.
 pytestmark = pytest.mark.timeout(1800)
@@ -38,6 +39,21 @@ for module in list(sys.modules.values()):
             print("not compiled:", source)
 print("loaded:", len(sys.modules))
 """
+
+
+# Files of MegEngine's that are not as its RECORD says.
+_RECORDED = """
+import base64, hashlib, importlib.metadata as metadata
+files = [file for file in metadata.distribution("megengine").files if file.hash]
+for file in files:
+    content = file.locate().read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    if (digest, len(content)) != (file.hash.value, file.size):
+        print("changed:", file)
+print("files:", len(files))
+"""
+
+_LIBRARY = "/opt/venv/lib/python3.10/site-packages/megengine/core/lib/libmegengine_shared.so"
 
 
 @pytest.mark.parametrize("program", ["gcc", "g++", "cc", "c++", "clang", "make", "ld", "git"])
@@ -93,11 +109,38 @@ def test_the_packages_are_those_of_the_lock(inside: Any) -> None:
     assert not any(line.startswith(("pip ", "pyarrow ", "opencv-python ")) for line in found)
 
 
-def _configuration(image: str) -> dict[str, Any]:
-    done = subprocess.run(
-        ["docker", "image", "inspect", image], capture_output=True, text=True, check=True
+def test_what_is_left_out_is_what_the_lock_says(inside: Any) -> None:
+    left_out = {
+        line.split(";")[0]
+        for line in (ROOT / "requirements" / "overrides.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    done = inside("pip", "--python", "/opt/venv/bin/python", "check")
+    missing = {line.split(" requires ")[1].split(",")[0] for line in done.stdout.splitlines()}
+    assert missing == left_out
+
+
+def test_the_library_has_no_device_code_and_says_so(inside: Any) -> None:
+    size = int(inside("stat", "--format", "%s", _LIBRARY).stdout)
+    assert size == 319_943_448
+    assert ".nv_fatbin" in inside("cat", f"{_LIBRARY}.CHANGED").stdout
+    done = inside("/opt/venv/bin/python", "-I", "-c", _RECORDED)
+    assert "changed:" not in done.stdout
+    assert int(done.stdout.rpartition("files: ")[2]) > 200
+
+
+def test_the_image_is_no_larger_than_what_was_chosen_for_it(image: str) -> None:
+    # On top of the base, which is not the same one everywhere. docs/image.md says what takes it.
+    sizes = (
+        int(docker("image", "inspect", "--format", "{{.Size}}", name).stdout)
+        for name in (image, "python:3.10-slim-bookworm")
     )
-    found: dict[str, Any] = json.loads(done.stdout)[0]["Config"]
+    whole, base = sizes
+    assert whole - base < 630e6
+
+
+def _configuration(image: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("image", "inspect", image).stdout)[0]["Config"]
     return found
 
 
@@ -108,6 +151,9 @@ def test_the_image_runs_as_root_from_an_absolute_path(image: str) -> None:
     assert configuration["WorkingDir"] == ""
     assert configuration["Entrypoint"][:2] == ["/opt/venv/bin/python", "-I"]
     assert "org.opencontainers.image.title" in configuration["Labels"]
+    # A GPU that the library could do nothing on.
+    assert configuration["Labels"]["megdump-ci.cuda"] == "cut"
+    assert "NVIDIA_VISIBLE_DEVICES=void" in configuration["Env"]
 
 
 def test_the_application_is_this_tree_and_no_more(inside: Any) -> None:
