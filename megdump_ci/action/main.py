@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -41,9 +42,7 @@ def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
         outcome = _attempt(environ, root, log)
     # From here it takes a moment, and the next steps (if: always()) want to know the verdict.
     with _on_stop(signal.SIG_IGN):
-        _annotate(outcome, environ, root, log)
-        _write_summary(outcome, environ, log)
-        status = _write_outputs(outcome, environ, root, log)
+        status = _tell(outcome, environ, root, log)
     # This takes as long as it takes, and whatever becomes of it, the verdict is told by now.
     with _on_stop(_stop):
         end = _upload(outcome, status, environ, root, log)
@@ -132,6 +131,24 @@ def _fault(error: Exception) -> Outcome:
     )
 
 
+def _tell(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> int:
+    """Annotations, summary and outputs; the exit status. A fault in one leaves the others alone."""
+    status = outcome.exit_status
+    for tell in (
+        partial(_annotate, outcome, environ, root, log),
+        partial(_write_summary, outcome, environ, log),
+    ):
+        try:
+            tell()
+        except Exception as error:
+            with log.untrusted() as stream:
+                stream.write(plain(traceback.format_exc()))
+            (problem,) = _fault(error).problems
+            log.error(f"{problem.message}\n{problem.hint}", title="a fault of megdump-ci")
+            status = status or ExitStatus.INTERNAL
+    return _write_outputs(outcome, status, environ, root, log)
+
+
 def _annotate(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> None:
     from megdump_ci.action import annotations
     from megdump_ci.action.places import Places
@@ -189,7 +206,9 @@ def _append_summary(text: str, environ: Mapping[str, str], log: Log) -> None:
         log.warning(f"cannot write the job summary: {error}")
 
 
-def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log: Log) -> int:
+def _write_outputs(
+    outcome: Outcome, status: int, environ: Mapping[str, str], root: Path, log: Log
+) -> int:
     from megdump_ci.action import outputs
 
     values = outputs.of_run(
@@ -199,7 +218,7 @@ def _write_outputs(outcome: Outcome, environ: Mapping[str, str], root: Path, log
         outcome.options.report if outcome.options else "",
         root,
     )
-    return _append_outputs({**values, **outcome.outputs}, outcome.exit_status, environ, log)
+    return _append_outputs({**values, **outcome.outputs}, status, environ, log)
 
 
 def _append_outputs(

@@ -86,7 +86,8 @@ def _run(job: _Job, log: Log) -> Outcome:
     )
     with Phases(log) as phases:
         merged = commands.run(options, _Watcher(phases), job.prepared)
-    if len(action.entry) == 1 and merged.entries and merged.entries[0].report is not None:
+    whole = merged.entries and merged.entries[0].report is not None and not merged.problems
+    if len(action.entry) == 1 and whole:
         return job.alone(merged, log)
     names = [entry.name for entry in merged.entries]
     more = f" and {len(names) - 1} more" if names[1:] else ""

@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NoReturn, TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -32,22 +33,61 @@ STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "y
 
 def run(options: Options) -> int:
     """Run with a progress bar, print the report, return the exit status."""
-    errors = Console(stderr=True, highlight=False)
+    errors = Stream(stderr=True, highlight=False)
     try:
         with ProgressObserver(errors, quiet=options.silent) as observer:
             report = run_pipeline(options, observer)
     # The last line of defence: a fault of our own is answered with where to report it.
     except Exception:
-        errors.print(Text(plain(traceback.format_exc())))
-        errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
+        show_fault(errors)
         return ExitStatus.INTERNAL
+    out = Stream(highlight=False)
+    end = told(lambda: show(report, out, errors, silent=options.silent), errors)
+    # What the run came to, if that is no pass, is the more important of the two.
+    return report.exit_status or end
+
+
+class Stream(Console):
+    """Leaves a pipe that nobody reads any more to who prints."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called while that exception is handled; rich exits with 1, which is a failed run here."""
+        raise BrokenPipeError
+
+
+def told(tell: Callable[[], None], errors: Console) -> int:
+    """Say what there is to say; 0 if that was done, or nobody listens, or else the exit status."""
     try:
-        show(report, Console(highlight=False), errors, silent=options.silent)
+        tell()
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
-        # The reader has gone; what is left in the buffer has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return report.exit_status
+        _drop(sys.stdout, sys.stderr)
+    except OSError as error:
+        _drop(sys.stdout)
+        why = f"cannot write what was found: {error.strerror}"
+        try:
+            show_problems([Problem(why, "make room for what the output goes to")], errors)
+        except OSError:
+            _drop(sys.stderr)
+        return ExitStatus.INPUT
+    # The last line of defence: a fault of our own is answered with where to report it.
+    except Exception:
+        show_fault(errors)
+        return ExitStatus.INTERNAL
+    return ExitStatus.PASSED
+
+
+def show_fault(errors: Console) -> None:
+    """Print the exception that is being handled."""
+    errors.print(Text(plain(traceback.format_exc())))
+    errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
+
+
+def _drop(*streams: TextIO) -> None:
+    """Let what is left for them go nowhere: Python would try again at its end, and exit by 120."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class ProgressObserver:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -13,8 +10,15 @@ from rich.text import Text
 
 from megdump_ci.errors import ExitStatus, MegdumpError
 from megdump_ci.merged import Entry, Merged
-from megdump_ci.present.console import STYLES, ProgressObserver, document, show_problems
-from megdump_ci.present.text import number_text, one_line, plain, size_text
+from megdump_ci.present.console import (
+    STYLES,
+    ProgressObserver,
+    Stream,
+    document,
+    show_problems,
+    told,
+)
+from megdump_ci.present.text import number_text, one_line, size_text
 from megdump_ci.project import commands, matrix
 from megdump_ci.project.commands import Plan
 from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions
@@ -29,21 +33,18 @@ _COLUMNS = {"cases": 5, "max error": 9, "size": 8, "seconds": 7}
 
 def run(options: ProjectOptions) -> int:
     """Do what the options ask for, print what came of it, return the exit status."""
-    out, errors = Console(highlight=False), Console(stderr=True, highlight=False)
-    status: int = ExitStatus.INTERNAL
-    try:
+    out, errors = Stream(highlight=False), Stream(stderr=True, highlight=False)
+    status: int | None = None
+
+    def work() -> None:
+        nonlocal status
         status, tell = _done(options, out, errors)
         tell()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone; what is left in the buffer has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # The last line of defence: a fault of our own is answered with where to report it.
-    except Exception:
-        errors.print(Text(plain(traceback.format_exc())))
-        errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
-        return ExitStatus.INTERNAL
-    return status
+
+    end = told(work, errors)
+    if status is None:
+        return end or ExitStatus.INTERNAL
+    return status or end
 
 
 def _done(options: ProjectOptions, out: Console, errors: Console) -> tuple[int, Callable[[], None]]:

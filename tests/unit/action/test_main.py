@@ -16,10 +16,13 @@ import msgspec
 import pytest
 
 from megdump_ci import pipeline, report
+from megdump_ci.action import annotations as annotating
+from megdump_ci.action import summary
 from megdump_ci.action.main import main
 from megdump_ci.action.manifest import OUTPUTS
 from megdump_ci.action.transport import Transport
 from megdump_ci.errors import ExitStatus, Problem
+from tests.unit import reports
 from tests.unit.action import service
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -228,6 +231,22 @@ def test_a_fault_of_the_program_has_a_verdict_and_a_traceback(run: Run) -> None:
     assert "Traceback" in result.log
     assert [item.name for item in result.commands] == [*["group", "endgroup"] * 2, "error"]
     assert "ZeroDivisionError" in result.annotations("error")[0].message
+
+
+@pytest.mark.parametrize(("module", "name"), [(annotating, "of_report"), (summary, "markdown")])
+def test_a_fault_in_telling_the_verdict_is_no_success_and_leaves_the_outputs(
+    module: Any, name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, name, fail)
+    result = run(reports.report())
+    assert result.status == ExitStatus.INTERNAL
+    assert result.outputs["verdict"] == "passed"
+    assert "ZeroDivisionError" in result.annotations("error")[-1].message
+    # A comparison that failed stays one.
+    assert run(reports.report(verdict="failed", exit_status=1)).status == ExitStatus.FAILED
 
 
 def test_nothing_that_a_model_says_is_obeyed(run: Run) -> None:

@@ -144,6 +144,17 @@ def test_one_entry_is_told_like_a_run_of_its_own(step: Step, workspace: Path) ->
     assert (workspace / "sub/out/a.mge").exists()
 
 
+def test_one_entry_whose_merged_report_cannot_be_written_is_no_success(
+    step: Step, workspace: Path
+) -> None:
+    project(workspace, a="good")
+    (workspace / "megdump-ci-report/merged.json").mkdir(parents=True)
+    found = step(entry="a")
+    assert found.status == 2, found.log
+    assert found.outputs["verdict"] == "error"
+    assert "merged.json" in found.annotations("error")[0].message
+
+
 def test_several_entries_have_one_verdict(step: Step, workspace: Path) -> None:
     project(workspace, a="good", b="bad", c="crash")
     found = step(mode="run", report="r")

@@ -1,6 +1,9 @@
 """What a person reads: golden pages at 80 columns, and text that tries to be more than text."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from megdump_ci.errors import Problem
+from megdump_ci.options import VerifyOptions
 from megdump_ci.present import console, text
 from megdump_ci.report import Gate, Report
 from tests.unit import pages, reports
@@ -101,3 +105,44 @@ def test_a_table_without_room_for_the_sqnr_has_none() -> None:
 
 def test_a_table_of_equal_values_has_no_sqnr() -> None:
     assert "SQNR" not in shown(reports.report(testcases=[reports.case(0)]))
+
+
+_RUN = """
+import sys
+from megdump_ci.options import VerifyOptions
+from megdump_ci.present import console
+from tests.unit import reports
+status = int(sys.argv[1])
+verdict = "failed" if status else "passed"
+console.run_pipeline = lambda *_: reports.report(verdict=verdict, exit_status=status)
+sys.exit(console.run(VerifyOptions(packed="x")))
+"""
+
+
+@pytest.mark.parametrize("own", [0, 1])
+@pytest.mark.parametrize(("where", "status"), [("full", 2), ("pipe", 0)])
+def test_what_becomes_of_the_output_is_no_failed_comparison(
+    own: int, where: str, status: int
+) -> None:
+    """Neither Python nor rich may end the process, nor the run's own status get lost."""
+    with open("/dev/full", "wb") as full:
+        reader, writer = os.pipe()
+        os.close(reader)
+        target = full.fileno() if where == "full" else writer
+        command = [sys.executable, "-c", _RUN, str(own)]
+        ran = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+    assert ran.returncode == (own or status), ran.stderr
+    assert ("cannot write what was found: No space left" in ran.stderr) is (where == "full")
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_page_that_cannot_be_made_does_not_change_a_failed_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(console, "document")
+    for own, status in ((0, 4), (1, 1), (3, 3)):
+        result = reports.report(exit_status=own)
+        monkeypatch.setattr(console, "run_pipeline", lambda *_, result=result: result)
+        assert console.run(VerifyOptions(packed="x")) == status
+        assert "please report it" in capsys.readouterr().err
