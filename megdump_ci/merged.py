@@ -76,12 +76,10 @@ def entry_of(name: str, report: Report, file: str) -> Entry:
     model = report.options.get("model", "")
     problems = []
     status, verdict = report.exit_status, report.verdict
-    if not status and not _shows_it(report):
+    unlike = _unlike(report)
+    if unlike:
         problems.append(
-            Problem(
-                f"{file} says '{report.headline}', and nothing in it shows that",
-                "do not change reports, or trust what changed this one",
-            )
+            Problem(f"{file} {unlike}", "do not change reports, or trust what changed this one")
         )
         status, verdict = ExitStatus.INPUT, "error"
     return Entry(
@@ -210,13 +208,32 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+_STATUSES: dict[Verdict, tuple[ExitStatus, ...]] = {
+    "passed": (ExitStatus.PASSED,),
+    "not verified": (ExitStatus.PASSED,),
+    "failed": (ExitStatus.FAILED,),
+    "error": (ExitStatus.INPUT, ExitStatus.ENGINE, ExitStatus.INTERNAL),
+}
+
+
+def _unlike(report: Report) -> str:
+    """How a report does not go with its own verdict; empty if it does."""
+    if report.exit_status not in _STATUSES[report.verdict]:
+        return f"has the verdict '{report.verdict}' with exit status {report.exit_status}"
+    if not report.exit_status and not _shows_it(report):
+        return f"says '{report.headline}', and nothing in it shows that"
+    return ""
+
+
 def _shows_it(report: Report) -> bool:
     """Whether what a report holds goes with its success."""
-    if report.verdict == "not verified":
-        return True
+    judged = [case.passed for case in report.testcases]
+    judged += [output.passed for case in report.testcases for output in case.outputs]
+    judged += [gate.passed for gate in report.gates]
+    if report.problems or not all(judged):
+        return False
     held = report.testcases or (report.sweep is not None and report.sweep.trials)
-    tested = all(case.passed for case in report.testcases)
-    return report.verdict == "passed" and bool(held) and tested and not report.problems
+    return report.verdict == "not verified" or bool(held)
 
 
 def _named(names: Sequence[str]) -> str:

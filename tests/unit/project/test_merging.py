@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from megdump_ci import merged, report
 from megdump_ci.errors import Problem
 from megdump_ci.project import commands
 from megdump_ci.project.options import MergeOptions
-from megdump_ci.report import Tool
+from megdump_ci.report import Gate, Tool
 from tests.unit import reports
 
 FAILED: dict[str, Any] = {"verdict": "failed", "exit_status": 1, "headline": "FAIL: so"}
@@ -111,9 +112,10 @@ def test_one_report_found_twice_is_one() -> None:
     [
         {"testcases": []},
         {"testcases": [reports.case(0), reports.case(1, 0.25)]},
-        {"verdict": "failed"},
-        {"verdict": "error"},
         {"problems": [Problem("x")]},
+        {"gates": [Gate(name="min-sqnr", output="logits", limit=40, passed=False)]},
+        {"testcases": [msgspec.structs.replace(reports.case(1, 0.25), passed=True)]},
+        {"verdict": "not verified", "testcases": [reports.case(1, 0.25)]},
     ],
 )
 def test_a_success_that_the_report_does_not_show_is_none(changes: dict[str, Any]) -> None:
@@ -121,6 +123,23 @@ def test_a_success_that_the_report_does_not_show_is_none(changes: dict[str, Any]
     found = merge("r")
     assert (found.verdict, found.exit_status) == ("error", 2)
     assert "nothing in it shows that" in found.entries[0].headline
+
+
+@given(
+    st.sampled_from(["passed", "failed", "not verified", "error"]),
+    st.one_of(st.integers(-1, 6), st.sampled_from([256, -256, 2**40])),
+)
+def test_no_exit_status_makes_another_verdict_of_a_report(
+    verdict: report.Verdict, status: int
+) -> None:
+    left("r/report.json", name="a", verdict=verdict, exit_status=status)
+    left("r/b/report.json", name="b")
+    found = merge("r")
+    right = {"passed": [0], "not verified": [0], "failed": [1], "error": [2, 3, 4]}[verdict]
+    assert found.exit_status == (status if status in right else 2)
+    if status not in right:
+        assert found.verdict == "error"
+        assert f"with exit status {status}" in found.entries[0].headline
 
 
 def test_the_merged_report_is_written_and_is_none_of_those_that_are_merged() -> None:
