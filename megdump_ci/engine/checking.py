@@ -463,5 +463,16 @@ def _truth(
             f" {', '.join(names)}",
             "give the model that the file was packed from",
         )
+    unlike = [
+        f"input {kind.name} is {label}, {kind.label} in {model.path}"
+        for kind in model.types
+        if (label := graph.dtype_label(packed_graph.loaded.inputs[kind.name].dtype)) != kind.label
+    ]
+    if unlike:
+        # Its values are bytes to the engine, and would be taken for others.
+        raise InputError(
+            f"in the packed file {'; '.join(unlike)}",
+            "give the model that the file was packed from",
+        )
     results = reference.run(TestcaseSpec(f"testcase {index}"), {n: feeds[n] for n in names})
     return Truth(None, results, names=list(model.outputs))

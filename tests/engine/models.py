@@ -357,6 +357,23 @@ def faint() -> None:
         )
 
 
+def counting() -> None:
+    """Whole numbers where float32 has every other one alone, of inputs of two dtypes."""
+    for name, dtype, first in (
+        ("count1", "int32", 2**24),
+        ("count2", "int32", 2**24 + 1),
+        ("count3", "float16", 2**24),
+    ):
+        offset = np.array([first], np.int32)
+        model(
+            name,
+            [("x", dtype, (2, 3))],
+            lambda x, graph, c=offset: [
+                elemwise("ADD", convert(x, "int32"), graph.make_const(c)._node)
+            ],
+        )
+
+
 def unmoved() -> None:
     """An output that its input does not reach, and one that is the same everywhere."""
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -407,6 +424,7 @@ def main() -> None:
         large,
         weights,
         faint,
+        counting,
         unmoved,
         randomness,
         own_testcases,

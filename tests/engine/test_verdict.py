@@ -72,6 +72,53 @@ def test_cosine_sqnr_and_agreement_can_fail_what_maxerr_passes(
     assert report.headline.startswith("FAIL: 2 of 2 testcases, top-k-agreement missed")
 
 
+def test_whole_numbers_that_no_float32_tells_apart_are_told_apart(
+    models: support.Models, tmp_path: Path
+) -> None:
+    out = tmp_path / "count.mge"
+    support.passed(models.path("count1"), "#rand(0,0)", out)
+    report = support.verify(out, models.path("count2"))
+    assert report.verdict == "passed"
+    assert "but 6 of its 6 whole numbers differ in testcase 0" in report.warnings[0]
+    # The file's own assertion cannot see it.
+    report = support.verify(out, models.path("count2"), maxerr=Limits(0.0))
+    assert report.exit_status == 1
+    assert "expected 16777217, computed 16777216" in support.said(report)
+    (output,) = report.testcases[0].outputs
+    assert output.assertion is not None
+    assert output.assertion.passed
+
+
+def test_a_model_whose_input_has_another_dtype_is_not_fed(
+    models: support.Models, tmp_path: Path
+) -> None:
+    out = tmp_path / "count.mge"
+    support.passed(models.path("count1"), "#rand(0,9)", out)
+    report = support.verify(out, models.path("count3"))
+    assert report.exit_status == 2
+    assert "in the packed file input x is int32, float16 in" in support.said(report)
+
+
+def test_what_is_offered_for_a_file_is_what_it_passes_with(
+    models: support.Models, tmp_path: Path
+) -> None:
+    data = str(models.data("batch3"))
+    out = tmp_path / "half.mge"
+    wide = Limits(1e-2, {"logits": 0.5})
+    support.passed(models.path("net"), data, out, maxerr=wide, **FLOAT16)
+    report = support.verify(out, maxerr=Limits(1e-7))
+    assert report.exit_status == 1
+    assert report.passing[0] == "--maxerr"
+    found = support.verify(out, maxerr=Limits.parse(report.passing[1::2]))
+    assert found.verdict == "passed"
+    # Packed with less, its assertion is missed whatever verify is told.
+    support.pack(models.path("net"), data, out, maxerr=Limits(1e-7), **FLOAT16)
+    report = support.verify(Path(f"{out}.failed"), maxerr=wide)
+    assert report.exit_status == 1
+    assert report.passing == []
+    assert "above the maxerr that it was packed with" in support.said(report)
+
+
 def test_outputs_that_nothing_moves_are_warned_of(models: support.Models, tmp_path: Path) -> None:
     report = support.passed(
         models.path("unmoved"), ["#rand(1,2)", "#rand(3,4)"], tmp_path / "out.mge"
