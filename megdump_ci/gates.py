@@ -141,7 +141,8 @@ class Gates:
 
 
 _RANGES = {
-    "maxerr": (0.0, math.inf, "give a finite number from 0, such as 1e-4"),
+    # As a float32, in which it is compared, a larger one is infinite, and so is what passes.
+    "maxerr": (0.0, 3.4e38, "give a number from 0 to 3.4e38, such as 1e-4"),
     "min-cosine": (-1.0, 1.0, "give a number from -1 to 1, such as 0.999"),
     "min-sqnr": (-math.inf, math.inf, "give a finite number of decibels, such as 40"),
     "top-k-agreement": (0.0, 1.0, "give a share from 0 to 1, such as 0.99"),

@@ -87,6 +87,8 @@ def test_a_limit_for_an_output_that_is_not_there_is_refused() -> None:
     [
         (Gates(maxerr=Limits(-1.0)), "maxerr is -1"),
         (Gates(maxerr=Limits(0.0, {"a": math.inf})), "maxerr is inf"),
+        # Infinite as a float32: an infinite error would pass.
+        (Gates(maxerr=Limits(1e39)), "maxerr is 1e+39"),
         (Gates(min_cosine=Limits(1.5)), "min-cosine is 1.5"),
         (Gates(min_sqnr=Limits(math.nan)), "min-sqnr is nan"),
         (Gates(top_k_agreement=Limits(99.0)), "top-k-agreement is 99"),
