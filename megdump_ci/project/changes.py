@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megdump_ci import target
 from megdump_ci.errors import InputError
 from megdump_ci.project import history, paths
 from megdump_ci.project.file import Entry, Project
@@ -65,7 +66,12 @@ class _Comparison:
         return self._own or next(filter(None, self._reasons(entry)), "")
 
     def _reasons(self, entry: Entry) -> Iterator[str]:
-        yield self._changed(paths.file_of(entry.options.model))
+        model = paths.file_of(entry.options.model)
+        yield self._changed(model)
+        if target.is_code(entry.options.model) and not entry.watch:
+            # What it imports is looked up from its folder on.
+            folder = os.path.dirname(model)
+            yield from self._in_pattern(os.path.join(paths.escaped(folder), "**/*.py"))
         if entry.options.baseline:
             yield self._changed(entry.options.baseline)
         for text in entry.options.data:

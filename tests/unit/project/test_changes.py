@@ -37,7 +37,7 @@ baseline = "{dir}/before.mge"
 OWN = {
     "a": {"m/a.mge", "lists/a.txt", "lists/1.npy", "d/2.npy"},
     "b": {"m/b.mge", "d/b1.npy", "d/b2.npy", "src/x.py", "src/deep/y.py", "conf/z"},
-    "net.Net": {"code/net.py", "d/c.png", "code/before.mge"},
+    "net.Net": {"code/net.py", "code/layers.py", "code/lib/x.py", "d/c.png", "code/before.mge"},
 }
 """The files that an entry depends on. Lines of a list are looked up here, then beside the list."""
 
