@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from typing import NoReturn, TextIO
+from typing import IO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -48,11 +48,12 @@ def run(options: Options) -> int:
 
 
 class Stream(Console):
-    """Leaves a pipe that nobody reads any more to who prints."""
+    """Stdout or stderr, which prints nothing more once the reader of a pipe has gone."""
 
-    def on_broken_pipe(self) -> NoReturn:
-        """Called while that exception is handled; rich exits with 1, which is a failed run here."""
-        raise BrokenPipeError
+    def on_broken_pipe(self) -> None:
+        """In rich this exits with 1, which stands for a failed comparison, and ends a run."""
+        self.quiet = True
+        _drop(self.file)
 
 
 def told(tell: Callable[[], None], errors: Console) -> int:
@@ -84,7 +85,7 @@ def show_fault(errors: Console) -> None:
     errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
 
 
-def _drop(*streams: TextIO) -> None:
+def _drop(*streams: IO[str]) -> None:
     """Let what is left for them go nowhere: Python would try again at its end, and exit by 120."""
     for stream in streams:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -15,6 +15,7 @@ from megdump_ci.present.console import (
     ProgressObserver,
     Stream,
     document,
+    show_fault,
     show_problems,
     told,
 )
@@ -34,16 +35,13 @@ _COLUMNS = {"cases": 5, "max error": 9, "size": 8, "seconds": 7}
 def run(options: ProjectOptions) -> int:
     """Do what the options ask for, print what came of it, return the exit status."""
     out, errors = Stream(highlight=False), Stream(stderr=True, highlight=False)
-    status: int | None = None
-
-    def work() -> None:
-        nonlocal status
+    try:
         status, tell = _done(options, out, errors)
-        tell()
-
-    end = told(work, errors)
-    if status is None:
-        return end or ExitStatus.INTERNAL
+    # The last line of defence: a fault of our own is answered with where to report it.
+    except Exception:
+        return told(lambda: show_fault(errors), errors) or ExitStatus.INTERNAL
+    end = told(tell, errors)
+    # What the run came to, if that is no pass, is the more important of the two.
     return status or end
 
 
