@@ -74,6 +74,13 @@ def _number(text: str, number: str) -> float:
     raise InputError(f"'{text}' is no limit", _FORM)
 
 
+def apart(value: float, limit: float, digits: int = 6) -> tuple[str, str]:
+    """A value that misses its limit and the limit, with as many digits as tell them apart."""
+    while digits < 17 and f"{value:.{digits}g}" == f"{limit:.{digits}g}":
+        digits += 1
+    return f"{value:.{digits}g}", f"{limit:.{max(digits, 6)}g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
     """What the comparison of one output has to keep to; ``None`` is no gate."""

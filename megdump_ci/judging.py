@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megdump_ci import compare, report
-from megdump_ci.gates import Bounds
+from megdump_ci.gates import Bounds, apart
 
 Array = npt.NDArray[np.generic]
 
@@ -135,7 +135,8 @@ def _too_large(found: compare.Difference, bounds: Bounds) -> str:
     if strange.nan or strange.inf:
         counts = f"{strange.nan} of {found.size} values are NaN and {strange.inf} infinite"
         return f"{counts}; at {place} {values}"
-    return f"error {found.error:.6g} at {place} is above maxerr {bounds.maxerr:.6g}: {values}"
+    error, limit = apart(found.error, bounds.maxerr)
+    return f"error {error} at {place} is above maxerr {limit}: {values}"
 
 
 def _no_longer_finite(found: compare.Difference) -> str:
@@ -148,9 +149,11 @@ def _no_longer_finite(found: compare.Difference) -> str:
 def _too_low(found: compare.Difference, bounds: Bounds) -> list[str]:
     reasons = []
     if bounds.min_cosine is not None and not found.cosine >= bounds.min_cosine:
-        reasons.append(f"cosine {found.cosine:.6g} is below min-cosine {bounds.min_cosine:g}")
+        cosine, limit = apart(found.cosine, bounds.min_cosine)
+        reasons.append(f"cosine {cosine} is below min-cosine {limit}")
     if bounds.min_sqnr is not None and not found.sqnr >= bounds.min_sqnr:
-        reasons.append(f"SQNR {found.sqnr:.4g} dB is below min-sqnr {bounds.min_sqnr:g}")
+        sqnr, limit = apart(found.sqnr, bounds.min_sqnr, digits=4)
+        reasons.append(f"SQNR {sqnr} dB is below min-sqnr {limit}")
     return reasons
 
 

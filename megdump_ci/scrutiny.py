@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
+from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits, apart
 from megdump_ci.report import Comparison, Gate, GateName, Number, Output, Testcase, TopK, number
 
 COSINE = 0.99
@@ -89,7 +89,7 @@ def _errors(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[Gate
         value=number(nan[2]),
         testcase=nan[0],
         own=name in gates.maxerr.outputs,
-        reason=reason if within else f"error {nan[2]:.6g} is above {limit:.6g}",
+        reason=reason if within else "error {} is above {}".format(*apart(nan[2], limit)),
     )
 
 
@@ -134,7 +134,7 @@ def _lowest(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[Gate
             value=None if where is None else number(worst),
             testcase=where,
             own=name in limits.outputs,
-            reason="" if passed else f"{worst:.6g} is below {limit:g}",
+            reason="" if passed else "{} is below {}".format(*apart(worst, limit)),
         )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megdump_ci.errors import InputError
-from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
+from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits, apart
 
 NAMES = st.text(min_size=1, max_size=8).map(str.strip).filter(bool)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -99,3 +99,14 @@ def test_limits_that_make_no_sense_are_said(gates: Gates, named: str) -> None:
     assert problem.message == named
     assert problem.hint
     assert Gates(maxerr=Limits(0.0), min_sqnr=Limits(-3.0)).problems() == []
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.integers(4, 6))
+def test_a_value_and_the_limit_that_it_misses_are_told_apart(
+    value: float, limit: float, digits: int
+) -> None:
+    texts = apart(value, limit, digits)
+    assert (texts[0] != texts[1]) is (f"{value:.17g}" != f"{limit:.17g}")
+    assert float(texts[0]) == pytest.approx(value, rel=1e-3)
+    assert apart(0.99999996, 1.0) == ("0.99999996", "1")
+    assert apart(36.5512, 40, 4) == ("36.55", "40")
