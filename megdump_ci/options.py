@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
+from megdump_ci.testcase.settings import DataSettings
 
 MODEL_FORMATS = ("fbs", "fbs_v2")
 """The serialisation formats of MegEngine 1.13; ``fbs_v2`` is what ``trace.dump`` writes."""
@@ -206,6 +207,16 @@ class DataOptions(GateOptions):
         group="check",
         metavar="ERR",
     )
+
+    @property
+    def settings(self) -> DataSettings:
+        """How data becomes arrays."""
+        return DataSettings(
+            repeat=self.repeat,
+            resize_input=self.resize_input,
+            input_transform=self.input_transform,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ import msgspec
 from megdump_ci import report
 from megdump_ci.errors import Problem
 from megdump_ci.gates import Gates
+from megdump_ci.testcase.settings import DataSettings
+from megdump_ci.testcase.spec import TestcaseSpec
 
 # From the parent to a worker
 
@@ -34,12 +36,8 @@ class ExportJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     name: str
     seconds: float
     """How long the user's code may run."""
-    specs: list[dict[str, str | int]]
-    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
-    repeat: int
-    resize_input: bool
-    input_transform: str
-    seed: int
+    specs: list[TestcaseSpec]
+    settings: DataSettings
     arg_names: list[str]
     output_names: list[str]
     format: str
@@ -76,14 +74,10 @@ class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     model: str
     shown: str
     """What the model is called in messages and in the report."""
-    specs: list[dict[str, str | int]]
-    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
+    specs: list[TestcaseSpec]
     samples: list[Sample]
     """The testcases' data, if it is there already: the model was exported from Python code."""
-    repeat: int
-    resize_input: bool
-    input_transform: str
-    seed: int
+    settings: DataSettings
     packed: str
     """Temporary name to write to; so is ``deploy``, which is empty if none is wanted."""
     deploy: str
@@ -164,12 +158,8 @@ class DiffJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """What the model is called in messages and in the report."""
     gates: Gates
     packed: str = ""
-    specs: list[dict[str, str | int]] = []
-    """The fields of each :class:`megdump_ci.testcase.spec.TestcaseSpec`."""
-    repeat: int = 1
-    resize_input: bool = False
-    input_transform: str = ""
-    seed: int = 0
+    specs: list[TestcaseSpec] = []
+    settings: DataSettings = DataSettings()
 
 
 class TimeJob(msgspec.Struct, frozen=True, tag=True):

@@ -5,7 +5,6 @@ One engine process reads both and runs them on the same samples.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -117,9 +116,6 @@ def _job(options: DiffOptions, specs: Sequence[TestcaseSpec]) -> protocol.DiffJo
         model=options.new,
         shown=options.new,
         gates=options.gates,
-        specs=[dataclasses.asdict(spec) for spec in specs],
-        repeat=options.repeat,
-        resize_input=options.resize_input,
-        input_transform=options.input_transform,
-        seed=options.seed,
+        specs=list(specs),
+        settings=options.settings,
     )

@@ -7,7 +7,6 @@ is exported before, in a third one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -305,11 +304,8 @@ class Packing:
             model=exported.path if exported else options.model,
             shown=options.model,
             samples=exported.samples if exported else [],
-            specs=[dataclasses.asdict(spec) for spec in self._specs],
-            repeat=options.repeat,
-            resize_input=options.resize_input,
-            input_transform=options.input_transform,
-            seed=options.seed,
+            specs=self._specs,
+            settings=options.settings,
             packed=str(self._files["packed"].temporary),
             deploy=_deploy_path(options, self._session, self._files),
             format=options.format,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 
 import msgspec
@@ -102,11 +101,8 @@ def _job(
         file=code.file,
         name=code.name,
         seconds=options.timeout,
-        specs=[dataclasses.asdict(spec) for spec in specs],
-        repeat=options.repeat,
-        resize_input=options.resize_input,
-        input_transform=options.input_transform,
-        seed=options.seed,
+        specs=specs,
+        settings=options.settings,
         arg_names=list(names_in(own.arg_names)) if own else [],
         output_names=list(names_in(own.output_names)) if own else [],
         format=options.format,

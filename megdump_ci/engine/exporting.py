@@ -39,11 +39,10 @@ def export(job: ExportJob, spent: float, emit: Callable[[FromWorker], None]) -> 
     megengine.config.async_level = 0
     code = UserCode(job.file, graph.said, limit=job.seconds, spent=spent)
     subject = find(code, job)
-    specs = [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
-    data = _Data(job, specs, subject)
+    data = _Data(job.specs, job.settings, subject)
     traced = results = None
     inputs: list[str] = []
-    for index, spec in enumerate(specs):
+    for index, spec in enumerate(job.specs):
         feeds = data.load(index)
         results = subject.run(feeds, f"on {spec.text!r}")
         if traced is None:
@@ -315,39 +314,30 @@ def _real(tensor: megengine.Tensor) -> megengine.Tensor:
 class _Data:
     """The samples. The first decides what the others are fitted to, as a model's inputs do."""
 
-    job: ExportJob
     specs: Sequence[TestcaseSpec]
+    settings: values.DataSettings
     subject: Subject
     types: tuple[values.InputType, ...] = ()
-
-    def __post_init__(self) -> None:
-        job = self.job
-        self._settings = values.DataSettings(
-            repeat=job.repeat,
-            resize_input=job.resize_input,
-            input_transform=job.input_transform,
-            seed=job.seed,
-        )
 
     def load(self, index: int) -> Feeds:
         """The arrays of a sample, by input; to be asked for in order."""
         if index == 0:
             self._begin()
-        feeds = values.load(self.specs[index], index, self.types, self._settings)
+        feeds = values.load(self.specs[index], index, self.types, self.settings)
         if index == 0:
             self.types = tuple(
                 replace(kind, shape=tuple(feeds[kind.name].shape)) for kind in self.types
             )
-            problems = values.check(self.specs[1:], self.types, self._settings)
+            problems = values.check(self.specs[1:], self.types, self.settings)
             if problems:
                 raise InputError(problems)
         return feeds
 
     def _begin(self) -> None:
         self.types = self.subject.recorded() or values.discover(
-            self.specs[0], self.subject.inputs, self._settings
+            self.specs[0], self.subject.inputs, self.settings
         )
-        problems = values.check(self.specs[:1], self.types, self._settings)
+        problems = values.check(self.specs[:1], self.types, self.settings)
         if problems:
             raise InputError(problems)
 

@@ -83,13 +83,9 @@ class Case:
     """The results of the Python code that the model was exported from, if it was."""
 
 
-def _specs(job: PackJob | DiffJob) -> list[TestcaseSpec]:
-    return [TestcaseSpec(**spec) for spec in job.specs]  # type: ignore[arg-type]
-
-
 def _sampled(job: PackJob) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
     """Specs, feeds and own results of the Python code that was run before."""
-    for spec, sample in zip(_specs(job), job.samples, strict=True):
+    for spec, sample in zip(job.specs, job.samples, strict=True):
         count = len(sample.inputs)
         # Kept, because packing may be done once more, with other kernels.
         arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
@@ -103,13 +99,7 @@ def evaluated(
 
     Raises :class:`InputError` for data that does not fit the model.
     """
-    specs = _specs(job)
-    settings = values.DataSettings(
-        repeat=job.repeat,
-        resize_input=job.resize_input,
-        input_transform=job.input_transform,
-        seed=job.seed,
-    )
+    specs, settings = job.specs, job.settings
     problems = values.check(specs, model.types, settings)
     if problems:
         raise InputError(problems)

@@ -21,11 +21,11 @@ from megdump_ci.testcase.convert import convert
 from megdump_ci.testcase.faults import capped, shortened
 from megdump_ci.testcase.inputs import (
     Array,
-    DataSettings,
     InputType,
     check_ndim,
     check_size,
 )
+from megdump_ci.testcase.settings import DataSettings
 from megdump_ci.testcase.spec import FileSpec, RandomSpec, TestcaseSpec, ValueSpec, bind
 
 __all__ = ["DataSettings", "InputType", "check", "discover", "load"]

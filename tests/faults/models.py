@@ -18,6 +18,8 @@ from megdump_ci.engine import graph, packing, spool
 from megdump_ci.gates import Gates, Limits
 from megdump_ci.packed import EXPECT_SUFFIX, header
 from megdump_ci.protocol import FromWorker, PackJob, TestcaseWritten
+from megdump_ci.testcase.settings import DataSettings
+from megdump_ci.testcase.spec import TestcaseSpec
 from tests.engine.models import FORMATS, HERE, Var, convert, elemwise, model, save, traced
 from tests.faults.clean import CLEAN
 
@@ -192,12 +194,9 @@ def packed(
     job = PackJob(
         model=str(HERE / f"{source}.mge"),
         shown=source,
-        specs=[{"text": text} for text in specs],
+        specs=[TestcaseSpec(text) for text in specs],
         samples=[],
-        repeat=1,
-        resize_input=False,
-        input_transform="",
-        seed=0,
+        settings=DataSettings(),
         packed=str(HERE / f"{name}.packed.mge"),
         deploy="",
         format="",

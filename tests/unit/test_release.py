@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RELEASE = runpy.run_path(str(ROOT / ".github" / "scripts" / "release.py"))
 IMAGE = f"docker://ghcr.io/owner/megdump-ci@sha256:{'0a' * 32}"
-IGNORED = shutil.ignore_patterns("__pycache__", "engine", "testcase", "commands")
+IGNORED = shutil.ignore_patterns("__pycache__", "engine", "commands")
 
 Git = Callable[..., str]
 
