@@ -215,9 +215,9 @@ def _blind(name: str, outputs: Sequence[_Found], gates: Gates) -> Iterable[str]:
         if metrics is None or metrics.sqnr == "-inf" or item.output.maxerr is None:
             continue
         cosine, sqnr = float(metrics.cosine), float(metrics.sqnr)
-        apart = gates.min_cosine.of(name) is None and cosine < COSINE
+        turned = gates.min_cosine.of(name) is None and cosine < COSINE
         noisy = gates.min_sqnr.of(name) is None and sqnr < SQNR
-        if apart or noisy:
+        if turned or noisy:
             wrong.append((sqnr, cosine, item.testcase))
     if wrong:
         sqnr, cosine, testcase = min(wrong)
