@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
-from megdump_ci import __version__
+from megdump_ci import __version__, stopping
 from megdump_ci.errors import ExitStatus, InputError
 from megdump_ci.gates import Limits
 from megdump_ci.options import COMMANDS, GROUPS, Options, OptionSpec, limits_of, specs
@@ -32,11 +33,23 @@ _EPILOG = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
-    options = parse(sys.argv[1:] if argv is None else argv)
-    # Not before the options are right: rich takes longer to load than a usage error may.
-    from megdump_ci.present import console, project
+    _open_closed()
+    with stopping.at_once():
+        return _run(argv)
 
-    return project.run(options) if isinstance(options, ProjectOptions) else console.run(options)
+
+def _run(argv: Sequence[str] | None) -> int:
+    options = parse(sys.argv[1:] if argv is None else argv)
+    # Not before the options are right, and only what they need: rich, and what looks for changes
+    # in a repository, take longer to load than a usage error may.
+    if isinstance(options, ProjectOptions):
+        from megdump_ci.present import project
+
+        return project.run(options)
+    from megdump_ci.present import console
+    from megdump_ci.stages import process_began
+
+    return console.run(options, process_began() if argv is None else None)
 
 
 def parse(argv: Sequence[str]) -> Options | ProjectOptions:
@@ -67,8 +80,30 @@ def _value(spec: OptionSpec, found: Any) -> Any:
     return tuple(found) if spec.many else found
 
 
+def _open_closed() -> None:
+    """Let what was closed (``>&-``) lead nowhere: else the next file that is opened stands there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+
+
+def _say(text: str, stream: IO[str]) -> None:
+    """Print at once; exits with the status of a wrong input where there is no room for it."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # Python would try again at its end, and then exit with a status of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise SystemExit(ExitStatus.INPUT) from None
+
+
 class _Parser(argparse.ArgumentParser):
     """Answers a wrong command line in the words of this program."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        _say(message, file or sys.stderr)
 
     def error(self, message: str, hints: Sequence[str] = ()) -> NoReturn:
         lines = [f"{self.prog}: {message}", *hints, f"'{self.prog} --help' lists the options"]
@@ -140,6 +175,6 @@ def _corrected(argv: Sequence[str]) -> list[str]:
     words = []
     for word in argv:
         if word in _MISSPELT:
-            sys.stderr.write(f"megdump-ci: note: {word} is taken for {_MISSPELT[word]}\n")
+            _say(f"megdump-ci: note: {word} is taken for {_MISSPELT[word]}\n", sys.stderr)
         words.append(_MISSPELT.get(word, word))
     return words

@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import shlex
-import time
 from pathlib import Path
 
 from megdump_ci import __version__, baseline, output, report, scrutiny
@@ -31,18 +30,25 @@ from megdump_ci.options import (
 )
 from megdump_ci.present import files
 from megdump_ci.session import Observer, Silent, opened, scratch_folder
+from megdump_ci.stages import Stages
 from megdump_ci.state import State
 
 
-def run(options: Options, observer: Observer | None = None) -> report.Report:
+def run(
+    options: Options, observer: Observer | None = None, began: float | None = None
+) -> report.Report:
     """Do what the options ask for and report on it.
+
+    ``began`` is when the command did, if that is part of the time to account for, in seconds of
+    :func:`time.monotonic`.
 
     What goes wrong with the input or the engine is in the report; an exception that leaves this
     function is a fault of the program.
     """
-    start = time.monotonic()
+    stages = Stages("start megdump-ci", began)
+    stages.enter("check the inputs")
     state = State()
-    watcher = observer or Silent()
+    watcher = _Staged(observer or Silent(), stages)
     try:
         checked(options)
         if options.report:
@@ -67,12 +73,26 @@ def run(options: Options, observer: Observer | None = None) -> report.Report:
         state.exported = state.packed = state.deploy = None
     if options.report:
         watcher.phase("write the reports")
-    return _reported(options, state, start)
+    return _reported(options, state, stages)
 
 
-def _reported(options: Options, state: State, start: float) -> report.Report:
+class _Staged:
+    """Times the phases that an observer is told of."""
+
+    def __init__(self, observer: Observer, stages: Stages) -> None:
+        self._observer = observer
+        self.stages = stages
+        self.advanced = observer.advanced
+
+    def phase(self, name: str) -> None:
+        """A phase begins."""
+        self.stages.enter(name)
+        self._observer.phase(name)
+
+
+def _reported(options: Options, state: State, stages: Stages) -> report.Report:
     """The report, and its files in the folder that was asked for."""
-    result = _report(options, state, time.monotonic() - start)
+    result = _report(options, state, stages)
     if not options.report or not Path(options.report).is_dir():
         return result
     contents, faults = files.made(result)
@@ -80,21 +100,24 @@ def _reported(options: Options, state: State, start: float) -> report.Report:
         state.problems += faults
         # What the run itself came to, if that is no pass, is the more important of the two.
         state.exit_status = state.exit_status or ExitStatus.INTERNAL
-        result = _report(options, state, time.monotonic() - start)
-        contents, _ = files.made(result)
+        contents, _ = files.made(_report(options, state, stages))
+    # Anew and last: it tells the time that the others took, which cannot do so themselves.
+    result = _report(options, state, stages)
+    contents = files.with_report(contents, result)
     try:
         files.write(options.report, contents)
     except InputError as error:
         state.problems += error.problems
         state.exit_status = error.exit_status
-        result = _report(options, state, time.monotonic() - start)
+        result = _report(options, state, stages)
         # Those that are there already say less than is known now.
         with contextlib.suppress(InputError):
             files.write(options.report, files.made(result)[0])
     return result
 
 
-def _report(options: Options, state: State, seconds: float) -> report.Report:
+def _report(options: Options, state: State, stages: Stages) -> report.Report:
+    phases, seconds = stages.phases()
     errors = state.errors()
     verdict = _verdict(options, state)
     return report.Report(
@@ -126,8 +149,9 @@ def _report(options: Options, state: State, seconds: float) -> report.Report:
         location=state.location,
         sweep=state.sweep,
         baseline=state.baseline,
-        phases=state.phases,
-        seconds=round(seconds, 3),
+        phases=phases,
+        processes=state.processes,
+        seconds=seconds,
     )
 
 

@@ -589,11 +589,22 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the run. Phases overlap, so their times do not add up to the whole."""
+    """A part of the run's time. It is in one phase at any time: they add up to ``seconds``."""
 
     name: str
     seconds: float
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine process. Several work at the same time: theirs do not add up to the whole."""
+
+    name: str
+    seconds: float
+    """For how long it had something to do."""
     peak_memory: int
+    """The most that it had in memory at a time; 0 where that is not known."""
+    parts: dict[str, float] = {}
+    """The seconds that it spent on each thing, waiting included, if it came to its end."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -643,7 +654,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Baseline | None = None
     """What changed from a base model, where there was one to compare with."""
     phases: list[Phase] = []
+    """Where the time went, in the order in which they began."""
+    processes: list[Process] = []
     seconds: float = 0.0
+    """From the start of the command to this report."""
 
 
 def to_json(report: Report) -> bytes:

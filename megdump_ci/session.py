@@ -134,10 +134,10 @@ class Session:
                 yield worker, event
                 self._check_clocks(running)
 
-    def phases(self) -> list[report.Phase]:
+    def processes(self) -> list[report.Process]:
         """How long each process was busy, and its largest memory."""
         return [
-            report.Phase(
+            report.Process(
                 name=worker.phase,
                 seconds=round(worker.total, 3),
                 peak_memory=self._peaks.get(worker, 0),

@@ -29,7 +29,7 @@ class State:
     gates: list[report.Gate] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
-    phases: list[report.Phase] = dataclasses.field(default_factory=list)
+    processes: list[report.Process] = dataclasses.field(default_factory=list)
     kernels: report.Kernels | None = None
     kernel_failures: list[report.KernelFailure] = dataclasses.field(default_factory=list)
     location: report.Location | None = None

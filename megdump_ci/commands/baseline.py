@@ -43,7 +43,7 @@ def run(
         session.give_up()
         last = str(error).strip().splitlines()[-1]
         reason = f"{last} (a fault of megdump-ci: please report it)"
-    state.phases = session.phases()
+    state.processes = session.processes()
     state.baseline = own.baseline
     state.warnings += own.warnings
     if reason:

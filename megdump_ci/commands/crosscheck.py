@@ -61,7 +61,7 @@ def run(job: protocol.LiteJob, state: State, session: Session) -> None:
         _not_run(error, state)
         return
     finally:
-        state.phases = session.phases()
+        state.processes = session.processes()
     _conclude(checked, job.gates, state)
 
 

@@ -66,7 +66,7 @@ def compare(
                 state.add(event.testcase, specs[event.testcase.index])
                 session.observer.advanced(len(state.testcases), len(specs))
     finally:
-        state.phases = session.phases()
+        state.processes = session.processes()
     state.baseline = with_drift(state.baseline, state.testcases)
     state.warnings += baseline.warnings(state.baseline)
 

@@ -78,7 +78,7 @@ def _verify(
             for _, event in session.events():
                 _take(event, options, specs, state, session)
         finally:
-            state.phases = session.phases()
+            state.processes = session.processes()
         state.conclude(len(specs), options.gates)
 
     if not fallback.verify(attempt, state, session):

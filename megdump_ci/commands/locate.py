@@ -181,7 +181,7 @@ def _looked(
             if isinstance(event, protocol.Located):
                 found = event.location
     finally:
-        state.phases += session.phases()
+        state.processes += session.processes()
         session.close()
     if found is None:
         raise EngineError("nothing was said", "this is a fault of megdump-ci: please report it")

@@ -234,7 +234,7 @@ class Packing:
             for worker, event in self._session.events():
                 self._take(worker, event)
         finally:
-            self._state.phases = self._session.phases()
+            self._state.processes = self._session.processes()
         if self._checker is not None:
             self._state.conclude(len(self._specs), self._options.gates)
 

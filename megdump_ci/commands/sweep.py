@@ -54,8 +54,8 @@ def execute(options: SweepOptions, state: State, session: Session) -> None:
         packed = {item.digest: item.packed for item in reversed(tries) if item.packed}
         latencies = _timed(list(packed.values()), session)
     finally:
-        state.phases = [phase for item in tries for phase in item.state.phases]
-        state.phases += session.phases()
+        state.processes = [process for item in tries for process in item.state.processes]
+        state.processes += session.processes()
     trials = [
         msgspec.structs.replace(item.trial(), **latencies.get(packed.get(item.digest, ""), {}))
         for item in tries

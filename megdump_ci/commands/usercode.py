@@ -63,7 +63,7 @@ def run_code(
     except WorkerFailed as error:
         raise _explained(error, code) from None
     finally:
-        state.phases = session.phases()
+        state.processes = session.processes()
     # Done with: the processes that come next are the only ones to be waited for.
     session.give_up()
     return found

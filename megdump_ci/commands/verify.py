@@ -61,5 +61,5 @@ def _attempt(
                     state.packed, size=event.size, digest=event.digest
                 )
     finally:
-        state.phases = session.phases()
+        state.processes = session.processes()
     state.conclude(count, options.gates)

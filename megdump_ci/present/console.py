@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import IO
 
 from rich.console import Console, RenderableType
@@ -18,7 +20,7 @@ from megdump_ci.difference import working
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
-from megdump_ci.present import baseline, locate, sweep, worst
+from megdump_ci.present import baseline, locate, sweep, times, worst
 from megdump_ci.present.columns import NAME, Error, fitting
 from megdump_ci.present.text import number_text, one_line, plain, size_text
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
@@ -31,15 +33,18 @@ _ALL = "(all are in the report: --report DIR)"
 STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
 
 
-def run(options: Options) -> int:
-    """Run with a progress bar, print the report, return the exit status."""
+def run(options: Options, began: float | None = None) -> int:
+    """Run with a progress bar, print the report, return the exit status.
+
+    ``began`` is when the command did, in seconds of :func:`time.monotonic`.
+    """
     errors = Stream(stderr=True, highlight=False)
     try:
         with ProgressObserver(errors, quiet=options.silent) as observer:
-            report = run_pipeline(options, observer)
+            report = run_pipeline(options, observer, began)
     # The last line of defence: a fault of our own is answered with where to report it.
     except Exception:
-        show_fault(errors)
+        told(partial(show_fault, errors), errors)
         return ExitStatus.INTERNAL
     out = Stream(highlight=False)
     end = told(lambda: show(report, out, errors, silent=options.silent), errors)
@@ -74,7 +79,8 @@ def told(tell: Callable[[], None], errors: Console) -> int:
         return ExitStatus.INPUT
     # The last line of defence: a fault of our own is answered with where to report it.
     except Exception:
-        show_fault(errors)
+        with contextlib.suppress(OSError):
+            show_fault(errors)
         return ExitStatus.INTERNAL
     return ExitStatus.PASSED
 
@@ -164,6 +170,8 @@ def document(report: Report) -> list[RenderableType]:
     if report.sweep is not None:
         parts += sweep.parts(report.sweep)
     parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings]
+    if spent := times.line(report):
+        parts.append(Text(one_line(f"time: {spent}", 400), "dim"))
     return parts + _failures(report)
 
 

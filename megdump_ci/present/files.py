@@ -57,6 +57,14 @@ def made(report: Report) -> tuple[dict[str, bytes], list[Problem]]:
     return contents, problems
 
 
+def with_report(contents: Mapping[str, bytes], report: Report) -> dict[str, bytes]:
+    """The contents, with ``report`` in the file that other tools read, if that could be made."""
+    return {
+        name: to_json(report) if FILES[name] is to_json else content
+        for name, content in contents.items()
+    }
+
+
 def write(folder: str, contents: Mapping[str, bytes]) -> None:
     """Write the files; one that could not be made leaves no earlier one of its name behind.
 

@@ -48,7 +48,7 @@ class ScratchWatch(threading.Thread):
 
 def peaks(report: Report) -> dict[str, int]:
     """The largest memory of each process, in bytes."""
-    return {phase.name: phase.peak_memory for phase in report.phases}
+    return {process.name: process.peak_memory for process in report.processes}
 
 
 def test_memory_and_scratch_do_not_grow_with_testcases(

@@ -191,7 +191,7 @@ def test_pack_says_what_changed_from_an_earlier_packed_file(folder: Path, tmp_pa
     assert all(drift.compared == 2 and float(drift.max_error or 0) > 0.01 for drift in found.drift)
     assert report.headline.startswith("PASS: 2 of 2 testcases, max error 0")
     assert any("scores" in text and "not compatible" in text for text in report.warnings)
-    assert "comparing" in [phase.name for phase in report.phases]
+    assert "comparing" in [process.name for process in report.processes]
 
 
 def test_a_baseline_that_the_engine_refuses_is_a_warning(folder: Path, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_module_is_exported_and_packed_the_same(tmp_path: Path) -> None:
     assert packed.model.path == CLASSIFIER
     assert plain.exported.digest == packed.model.digest == light.model.digest
     assert all(item.passed for item in comparisons(packed))
-    assert [phase.name for phase in packed.phases] == ["exporting", "packing", "verifying"]
+    assert [process.name for process in packed.processes] == ["exporting", "packing", "verifying"]
     assert verify(tmp_path / "packed.mge", tmp_path / "plain.mge").verdict == "passed"
     # And what is packed from Python code is what is packed from the file.
     again = passed(

@@ -281,7 +281,7 @@ def test_a_missing_output_folder_is_told_at_once(models: support.Models, tmp_pat
     report = support.pack(models.path("two"), "#rand(0,1)", tmp_path / "no" / "out.mge")
     assert report.exit_status == 2
     assert "No such file or directory" in support.said(report)
-    assert report.phases == []
+    assert report.processes == []
 
 
 @pytest.mark.parametrize("place", ["folder", "pipe"])

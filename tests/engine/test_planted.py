@@ -27,7 +27,7 @@ def test_a_fault_of_the_layout_is_found_at_once(
 ) -> None:
     outcome = harness.plant(fault, folder, tmp_path)
     assert outcome.wrong == ""
-    assert harness.run(fault, next(tmp_path.glob("*.mge")), folder).phases == []
+    assert harness.run(fault, next(tmp_path.glob("*.mge")), folder).processes == []
 
 
 def test_the_harness_tells_what_is_missed(folder: Folder, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from megdump_ci import report as reports
 from megdump_ci.present.files import FILES
 from tests.engine import support
 
-TIMES = ("seconds", "phases")
+TIMES = ("seconds", "phases", "processes")
 ONLY_PACKED = {"AssertEqual", "SharedDeviceTensor"}
 
 

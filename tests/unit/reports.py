@@ -13,6 +13,7 @@ from megdump_ci.report import (
     Operator,
     Output,
     Phase,
+    Process,
     Report,
     Source,
     StripInfo,
@@ -123,7 +124,10 @@ def report(**changes: object) -> Report:
         "maxerr": 1e-4,
         "max_error": 2.5e-5,
         "testcases": [case(0), case(1, 2.5e-5)],
-        "phases": [Phase(name="packing", seconds=0.5, peak_memory=2**28)],
+        "phases": [Phase(name="start the engine", seconds=0.9), Phase(name="pack", seconds=0.3)],
+        "processes": [
+            Process(name="packing", seconds=0.5, peak_memory=2**28, parts={"wait": 0.2, "run": 0.3})
+        ],
         "seconds": 1.2,
     }
     return Report(**{**fields, **changes})  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from megdump_ci.present import locate
+from megdump_ci.present import locate, times
 from megdump_ci.present.html import plots, view
 from megdump_ci.present.text import number_text, one_line, plain, size_text
 from megdump_ci.report import Number, Report
@@ -109,6 +109,8 @@ def _template() -> jinja2.Template:
         text=_harmless,
         key=_key,
         fact=_fact,
+        share=times.share,
+        parts=times.parts,
     )
     return environment.get_template("report.html.j2")
 

@@ -20,6 +20,7 @@ from megdump_ci.present.markdown.testcases import tables, worst_places
 from megdump_ci.present.markdown.trials import sweep
 from megdump_ci.present.reasons import subject
 from megdump_ci.present.text import number_text, size_text
+from megdump_ci.present.times import parts, share
 from megdump_ci.report import Gate, Report, Verdict
 
 __all__ = ["blocks", "blocks_without_report", "fitted", "page"]
@@ -164,12 +165,24 @@ def _run(report: Report) -> Iterator[str]:
     """The options and how the run went, folded up."""
     options = markup.facts(_options(report))
     phases = markup.table(
-        ("phase", "seconds", "memory"),
+        ("phase", "seconds", "share"),
+        [
+            markup.row((markup.escaped(item.name), f"{item.seconds:.2f}", share(item, report)))
+            for item in report.phases
+        ],
+    )
+    processes = markup.table(
+        ("process", "busy seconds", "memory", "seconds on each thing"),
         [
             markup.row(
-                (markup.escaped(item.name), f"{item.seconds:.1f}", _memory(item.peak_memory))
+                (
+                    markup.escaped(item.name),
+                    f"{item.seconds:.2f}",
+                    _memory(item.peak_memory),
+                    markup.escaped(parts(item)),
+                )
             )
-            for item in report.phases
+            for item in report.processes
         ],
     )
     machine = report.machine
@@ -183,7 +196,8 @@ def _run(report: Report) -> Iterator[str]:
         ]
     )
     yield markup.folded("Options", options)
-    yield markup.folded("Phases and machine", phases + facts)
+    yield markup.folded("Where the time went", phases + processes)
+    yield markup.folded("Machine", facts)
 
 
 def _memory(size: int) -> str:

@@ -52,8 +52,8 @@ class Played:
     def give_up(self) -> None:
         self.ended += 1
 
-    def phases(self) -> list[report.Phase]:
-        return [report.Phase(name="cross-checking", seconds=1.0, peak_memory=1)]
+    def processes(self) -> list[report.Process]:
+        return [report.Process(name="cross-checking", seconds=1.0, peak_memory=1)]
 
 
 def state(kernels: Kernels | None = "fast", errors: Sequence[float] = (0.0, 0.0)) -> State:
@@ -87,7 +87,7 @@ def test_it_runs_with_the_kernels_that_ran_the_packed_graph(kernels: Kernels) ->
     assert found.lite == reports.LITE
     assert found.exit_status == ExitStatus.PASSED
     assert [case.outputs[0].against_lite for case in found.testcases] == [SAME, SAME]
-    assert found.phases == session.phases()
+    assert found.processes == session.processes()
 
 
 def test_a_difference_fails_the_run() -> None:
@@ -139,7 +139,7 @@ def test_an_engine_that_cannot_run_it_is_an_error() -> None:
     (problem,) = found.problems
     assert "SIGSEGV while cross-checking" in problem.message
     assert "--cross-check" in problem.hint
-    assert found.phases == session.phases()
+    assert found.processes == session.processes()
 
 
 def test_a_comparison_that_has_failed_stays_the_verdict() -> None:

@@ -22,7 +22,7 @@ def refused(options: Options) -> str:
     assert report.exit_status == 2
     assert report.verdict == "error"
     assert report.engine is None
-    assert report.phases == []
+    assert report.processes == []
     return "\n".join(problem.message for problem in report.problems)
 
 

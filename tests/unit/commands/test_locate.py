@@ -63,7 +63,7 @@ def test_a_failed_comparison_is_looked_into(
     found = ran(monkeypatch, tmp_path, FOUND, state())
     assert found.location == LOCATION
     assert found.warnings == []
-    assert [phase.name for phase in found.phases] == ["locating"]
+    assert [process.name for process in found.processes] == ["locating"]
     assert found.exit_status == ExitStatus.FAILED
 
 
@@ -86,7 +86,7 @@ def test_when_it_is_looked_for(
 ) -> None:
     looked = ran(monkeypatch, tmp_path, FOUND, found, options)
     assert (looked.location == LOCATION) is looks
-    assert bool(looked.phases) is looks
+    assert bool(looked.processes) is looks
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_where_the_graph_does_what_the_model_does_no_operator_is_wrong(
     off = msgspec.structs.replace(right, **{field: output.against_model})
     testcases = [reports.case(0), msgspec.structs.replace(case, outputs=[off])]
     looked = ran(monkeypatch, tmp_path, FOUND, state(testcases=testcases))
-    assert (looked.location, looked.phases) == (None, [])
+    assert (looked.location, looked.processes) == (None, [])
     (warning,) = looked.warnings
     assert warning.endswith(f"what differs is {name}")
     # Asked for, it is looked for; so it is where another output is wrong, or no comparison is.
@@ -137,7 +137,7 @@ def test_what_goes_wrong_is_a_warning_and_no_verdict(
     (warning,) = found.warnings
     assert "was not found" in warning
     assert all(word in warning for word in words)
-    assert len(found.phases) == tried
+    assert len(found.processes) == tried
     assert found.exit_status == status
     assert found.problems == []
 

@@ -1,0 +1,58 @@
+"""Where the time of a run goes: it is in one stage at any time, so they add up to the whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from megdump_ci import report
+
+
+def process_began() -> float:
+    """When this process began, in seconds of :func:`time.monotonic`; now, where none can tell."""
+    try:
+        # proc(5): the name, in brackets, may hold anything; the start is the 22nd field, in ticks.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        age = 0.0
+    return time.monotonic() - max(age, 0.0)
+
+
+class Stages:
+    """The stages of a run, timed.
+
+    ``began`` is when the first one began, in seconds of ``now``. One that is entered again goes on.
+    """
+
+    def __init__(
+        self, first: str, began: float | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
+        self._name = first
+        self.began = self._since = now() if began is None else began
+        self._spent: dict[str, float] = {first: 0.0}
+
+    def enter(self, name: str) -> None:
+        """The stage ``name`` begins, and the one before it ends."""
+        self._settle()
+        self._name = name
+        self._spent.setdefault(name, 0.0)
+
+    def phases(self) -> tuple[list[report.Phase], float]:
+        """The stages so far and the seconds since the first began, which is their sum."""
+        self._settle()
+        phases = [
+            report.Phase(name=name, seconds=round(seconds, 3))
+            for name, seconds in self._spent.items()
+        ]
+        # The sum of what is shown, so that rounding leaves no gap.
+        return phases, round(sum(phase.seconds for phase in phases), 3)
+
+    def _settle(self) -> None:
+        """Put down what the stage that is on has taken so far."""
+        now = self._now()
+        self._spent[self._name] += now - self._since
+        self._since = now
