@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,13 @@ class CommonOptions:
         0,
         group="run",
         metavar="N",
+    )
+    memory_limit: str = option(
+        "memory that an engine process may take, such as 8G or 500M; the default is all that the"
+        " machine or the container has",
+        "",
+        group="run",
+        metavar="SIZE",
     )
     report: str = option(
         "folder that report.json is written to",
@@ -699,6 +707,10 @@ def _common_problems(options: CommonOptions) -> list[Problem]:
         )
     if options.threads < 0:
         found.append(Problem(f"threads is {options.threads}", "give 0 (all cores) or more"))
+    try:
+        size_in(options.memory_limit, "memory-limit")
+    except InputError as error:
+        found += error.problems
     return found
 
 
@@ -729,6 +741,21 @@ def _export_problems(options: ExportOptions) -> list[Problem]:
     for name in ("arg_names", "output_names"):
         found += _name_problems(name.replace("_", "-"), names_in(getattr(options, name)))
     return found
+
+
+def size_in(text: str, name: str) -> int:
+    """Bytes of a size such as ``8G`` or ``500M``; 0 for an empty text.
+
+    Units are powers of 1024, with or without a ``B`` or ``iB`` behind them. :class:`InputError`
+    names the option.
+    """
+    if not text:
+        return 0
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([KMGT]?)(?:i?B)?", text.strip(), re.I | re.A)
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if not 0 < size < 1 << 62:
+        raise InputError(f"{name} is '{text}'", "give a size above 0, such as 8G or 500M")
+    return size
 
 
 def names_in(text: str) -> tuple[str, ...]:

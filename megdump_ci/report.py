@@ -71,6 +71,37 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     opencv: str
 
 
+Measure = Literal[
+    "own user",
+    "no privileges",
+    "no network",
+    "no other processes",
+    "read-only files",
+    "memory",
+    "threads",
+    "file size",
+    "processor time",
+]
+"""What engine processes are kept from; the last four are limits. docs/security.md has each."""
+
+
+class Lack(msgspec.Struct, frozen=True, kw_only=True):
+    """A measure that this machine does not offer, at least not for all engine processes."""
+
+    measure: Measure
+    reason: str
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the engine processes of the run were kept from the machine."""
+
+    held: list[Measure]
+    """For all of them."""
+    missing: list[Lack] = []
+    memory_limit: int
+    """Bytes that each could have."""
+
+
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     """An input or output of a graph."""
 
@@ -624,6 +655,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[Problem] = []
     warnings: list[str] = []
     machine: Machine
+    isolation: Isolation | None = None
+    """``None`` where no engine process was started."""
     engine: Engine | None = None
     lite: Engine | None = None
     """MegEngine Lite, where the deploy graph was run on it as well."""
