@@ -36,6 +36,7 @@ from megdump_ci.protocol import (
     TestcaseWritten,
     ToWorker,
 )
+from megdump_ci.spans import span
 from megdump_ci.testcase.spec import TestcaseSpec
 
 Array = npt.NDArray[np.generic]
@@ -269,6 +270,7 @@ def _misplaced(feeds: Mapping[str, Array], truth: Truth) -> str:
     return ""
 
 
+@span("compare")
 def _judge_output(
     packed_graph: PackedGraph,
     place: int,
@@ -342,12 +344,14 @@ class StreamCheck:
         if isinstance(message, GraphWritten):
             self._take_graph(message)
         elif isinstance(message, TestcaseWritten):
-            self._take_testcase(message)
+            with span("testcase", message.index):
+                self._take_testcase(message)
         elif isinstance(message, AllWritten):
             self._take_end(message)
             return True
         return False
 
+    @span("read the packed graph")
     def _take_graph(self, message: GraphWritten) -> None:
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, packed.Extent(message.offset, message.size))
@@ -384,6 +388,7 @@ class StreamCheck:
             checked = _with_deploy(self._graph, self._deploy, feeds, checked)
         self.emit(Checked(checked))
 
+    @span("digest the file")
     def _take_end(self, message: AllWritten) -> None:
         with open(self.job.packed, "rb") as file:
             layout = packed.read_layout(file, self.job.packed)
@@ -441,10 +446,12 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         )
         reference = Reference(model) if model else None
         for index, extent in enumerate(layout.testcases):
-            feeds = packed_graph.feeds(packed.read(file, extent), f"testcase {index}")
-            truth = _truth(model, reference, packed_graph, index, feeds)
-            emit(Checked(judge(packed_graph, index, feeds, truth)))
-        emit(FileDigested(os.fstat(file.fileno()).st_size, packed.digest(file)))
+            with span("testcase", index):
+                feeds = packed_graph.feeds(packed.read(file, extent), f"testcase {index}")
+                truth = _truth(model, reference, packed_graph, index, feeds)
+                emit(Checked(judge(packed_graph, index, feeds, truth)))
+        with span("digest the file"):
+            emit(FileDigested(os.fstat(file.fileno()).st_size, packed.digest(file)))
 
 
 def _truth(

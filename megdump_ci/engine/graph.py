@@ -33,6 +33,7 @@ from megdump_ci import report
 from megdump_ci.difference import CONSTANTS
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.packed import EXPECT_SUFFIX
+from megdump_ci.spans import span
 from megdump_ci.testcase.values import InputType
 
 Var = Any
@@ -94,6 +95,7 @@ class LoadedGraph:
     metadata: Any
 
 
+@span("load a graph")
 def load(content: bytes, what: str) -> LoadedGraph:
     """Load a serialised graph.
 
@@ -131,6 +133,7 @@ def keep_input_names(loaded: LoadedGraph) -> None:
         var.owner.name = name
 
 
+@span("optimise")
 def optimize(loaded: LoadedGraph, passes: Sequence[str]) -> list[Var]:
     """The outputs after ``optimize_for_inference`` with the given ``enable_...`` passes."""
     try:
@@ -310,6 +313,7 @@ def is_assertion_failure(error: RuntimeError) -> bool:
     return str(error).startswith("Unequal value")
 
 
+@span("dump a graph")
 def dump(
     outputs: Sequence[Var], format: str, *, keep_names: bool, metadata: Any = None
 ) -> tuple[bytes, int]:
@@ -327,6 +331,7 @@ def dump(
     return content, int(info.content_hash)
 
 
+@span("dump a testcase")
 def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
     """A testcase graph: one SharedDeviceTensor for each array and engine dtype, in order."""
     graph = mgb.Graph()
@@ -338,6 +343,7 @@ def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
     return bytes(content)
 
 
+@span("load a testcase")
 def read_constants(content: bytes, what: str) -> list[Array]:
     """The arrays in a testcase graph, in order."""
     loaded = load(content, what)
@@ -375,6 +381,9 @@ class Function:
     memory is planned once. ``effects`` are vars that are computed but not returned: assertions.
     """
 
+    _ran = False
+
+    @span("compile a graph")
     def __init__(
         self,
         graph: Any,
@@ -405,8 +414,11 @@ class Function:
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs for ``feeds``; RuntimeError of the engine, an assertion's included."""
-        self._execute(feeds)
-        return self.values()
+        # The first one chooses kernels and plans memory.
+        with span("run" if self._ran else "first run"):
+            self._ran = True
+            self._execute(feeds)
+            return self.values()
 
     def timed(self, feeds: Mapping[str, Array]) -> float:
         """Run; seconds of the computing alone, without the inputs' and outputs' way."""

@@ -26,6 +26,7 @@ from megdump_ci.protocol import (
     PackJob,
     TestcaseWritten,
 )
+from megdump_ci.spans import span
 from megdump_ci.testcase import values
 from megdump_ci.testcase.spec import TestcaseSpec
 
@@ -66,9 +67,11 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     with open(job.packed, "ab") as file:
         for index, case in enumerate(itertools.chain([first], cases)):
             wait()
-            emit(_write_testcase(job, model, file, index, case))
-        file.flush()
-        os.fsync(file.fileno())
+            with span("write testcase", index):
+                emit(_write_testcase(job, model, file, index, case))
+        with span("sync the file"):
+            file.flush()
+            os.fsync(file.fileno())
         emit(AllWritten(len(job.specs), file.tell()))
 
 
@@ -105,7 +108,8 @@ def evaluated(
         raise InputError(problems)
     for index, spec in enumerate(specs):
         try:
-            feeds = values.load(spec, index, model.types, settings)
+            with span("read data", spec.text):
+                feeds = values.load(spec, index, model.types, settings)
         except InputError as error:
             raise InputError(
                 [*error.problems, *_more_problems(specs, index + 1, model, settings)]
@@ -129,6 +133,7 @@ def _more_problems(
     return found
 
 
+@span("read the model")
 def read_model(path: str, shown: str = "") -> Model:
     """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done.
 
@@ -150,6 +155,7 @@ def read_model(path: str, shown: str = "") -> Model:
     )
 
 
+@span("describe a graph")
 def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> report.Graph:
     """What the report says of a graph in a file."""
     elements, size = graph.count_parameters(loaded.outputs)
@@ -185,7 +191,8 @@ class Reference:
         Raises :class:`InputError` where the model refuses a shape other than it declares.
         """
         try:
-            return self._compiled(feeds).run(feeds)
+            with span("reference", spec.text):
+                return self._compiled(feeds).run(feeds)
         except RuntimeError as error:
             self._shapes = None
             raise self._refused(spec, feeds, error) from None
@@ -243,6 +250,7 @@ def _check_names(model: Model) -> None:
         )
 
 
+@span("make the packed graph")
 def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) -> GraphWritten:
     """Write header and graph to the packed file, and the deploy model to its own.
 

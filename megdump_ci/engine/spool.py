@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from megdump_ci.spans import span
+
 Array = npt.NDArray[np.generic]
 
 
+@span("hand over arrays")
 def write(path: Path, arrays: Iterable[Array]) -> None:
     """Write arrays behind each other, each in ``.npy`` form without its quantisation."""
     with path.open("wb") as file:
@@ -19,6 +22,7 @@ def write(path: Path, arrays: Iterable[Array]) -> None:
             np.lib.format.write_array(file, plain, allow_pickle=False)
 
 
+@span("take arrays")
 def read(path: Path, count: int, *, keep: bool = False) -> list[Array]:
     """Read ``count`` arrays back and, if it is not to be kept, remove the file."""
     with path.open("rb") as file:
