@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ARRAY_PARAMETERS = frozenset(("a", "x", "x1", "x2", "condition", "y"))
+ARRAY_PARAMETERS = frozenset(
+    (
+        *("a", "b", "x", "x1", "x2", "y", "arr", "values", "condition", "indices"),
+        *("xp", "fp", "q"),
+    )
+)
 """Parameters that take an array, a number, or a list of them."""
-BOUND_PARAMETERS = frozenset(("a_min", "a_max", "min", "max"))
+BOUND_PARAMETERS = frozenset(("a_min", "a_max", "min", "max", "weights", "left", "right"))
 """Parameters that take the same, or None."""
 ARRAYS_PARAMETERS = frozenset(("arrays",))
 """Parameters that take a sequence of arrays."""
@@ -47,7 +52,7 @@ def _table(groups: list[tuple[str, str, str]]) -> dict[str, Signature]:
 DTYPES = frozenset(
     (
         *("bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        *("float16", "float32", "float64", "half", "single", "double"),
+        *("float16", "float32", "float64", "half", "single", "double", "int_", "float_"),
     )
 )
 OLD_DTYPES = {"bool": "bool_", "int": "int64", "float": "float64"}
@@ -82,7 +87,8 @@ FUNCTIONS = _table(
         ("where", "condition x y", "broadcast"),
         ("clip", "a a_min a_max", "broadcast"),
         ("fix", "x", "same"),
-        ("nan_to_num", "x * nan posinf neginf copy", "same"),
+        ("nan_to_num", "x * nan posinf neginf", "same"),
+        ("interp", "x xp fp left right", "same"),
         ("round round_ around", "a decimals", "same"),
         (
             (
@@ -92,31 +98,41 @@ FUNCTIONS = _table(
             "a axis * keepdims dtype ddof",
             "same",
         ),
+        ("average", "a axis weights", "same"),
+        ("percentile quantile", "a q axis * keepdims", "outer"),
         ("linalg.norm", "x * axis keepdims", "same"),
         ("cumsum cumprod", "a axis * dtype", "same"),
         ("reshape", "a newshape * order", "same"),
         ("transpose", "a axes", "same"),
         ("swapaxes", "a axis1 axis2", "same"),
         ("moveaxis", "a source destination", "same"),
-        ("expand_dims squeeze flip", "a axis", "same"),
-        ("ravel", "a order", "same"),
+        ("rollaxis", "a axis start", "same"),
+        ("expand_dims squeeze flip sort", "a axis", "same"),
+        ("ravel copy", "a order", "same"),
         ("rot90", "a k axes", "same"),
         ("roll", "a shift axis", "same"),
         ("fliplr flipud ascontiguousarray atleast_1d atleast_2d atleast_3d", "a", "same"),
         ("concatenate stack", "arrays axis", "same"),
         ("vstack hstack dstack", "arrays", "same"),
+        ("append", "arr values axis", "same"),
+        ("delete", "arr obj axis", "same"),
+        ("take", "a indices axis * mode", "take"),
+        ("resize", "a new_shape", "shape"),
         ("array", "a dtype * copy order ndmin", "same"),
         ("asarray", "a dtype order", "same"),
         ("zeros_like ones_like", "a dtype", "same"),
         ("full_like", "a fill_value dtype", "same"),
         ("zeros ones", "shape dtype", "shape"),
         ("full", "shape fill_value dtype", "shape"),
+        ("eye", "N M k * dtype", "eye"),
         ("arange", "start stop step * dtype", "arange"),
+        ("linspace", "start stop num endpoint * dtype", "linspace"),
         ("broadcast_to", "a shape", "shape"),
         ("repeat", "a repeats axis", "repeat"),
         ("tile", "a reps", "tile"),
         ("pad", "a pad_width mode * constant_values", "pad"),
         ("matmul dot", "x1 x2", "matmul"),
+        ("outer", "a b", "outer"),
     ]
 ) | {name: _signature("a") for name in DTYPES}
 """``np.NAME(...)``."""
@@ -133,6 +149,7 @@ METHODS = _table(
         ("swapaxes", "axis1 axis2", "same"),
         ("flatten ravel copy", "order", "same"),
         ("item", "", "same"),
+        ("take", "indices axis * mode", "take"),
         ("repeat", "repeats axis", "repeat"),
         ("dot", "x2", "matmul"),
     ]
@@ -146,5 +163,5 @@ METHODS = _table(
 ATTRIBUTES = frozenset(("T", "shape", "ndim", "size", "dtype"))
 """``ARRAY.NAME``."""
 
-BUILTINS = {"abs": _signature("x"), "float": _signature("x"), "int": _signature("x")}
+BUILTINS = {name: _signature("value") for name in ("abs", "float", "int", "len")}
 """``NAME(...)``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from megdump_ci.testcase.allowed import Signature
 from megdump_ci.testcase.faults import SyntaxFault, shortened
 from megdump_ci.testcase.inputs import Array
 from megdump_ci.testcase.transform import INTEGER_LIMIT, numpy_name, position
+
+TIME_LIMIT = 60
+"""Seconds for one array; looked at before each step, none of which takes longer by itself."""
 
 _NUMERIC = "biuf"
 _BITS = 64
@@ -80,6 +84,7 @@ class _Interpreter:
     def __init__(self, text: str, data: Array) -> None:
         self.text = text
         self.data = data
+        self.end = time.monotonic() + TIME_LIMIT
 
     def value(self, node: ast.expr) -> Any:
         """The value of an expression."""
@@ -96,6 +101,11 @@ class _Interpreter:
 
     def step(self, node: ast.expr) -> Any:
         """The value of an expression that has to be computed."""
+        if time.monotonic() > self.end:
+            raise InputError(
+                f"the transform takes longer than {TIME_LIMIT} seconds for one array",
+                "transform the data beforehand, and give the result as .npy",
+            )
         if isinstance(node, ast.Attribute):
             return self.attribute(node)
         if isinstance(node, ast.Call):
@@ -105,7 +115,7 @@ class _Interpreter:
         if isinstance(node, ast.BinOp):
             return _binary(node.op, self.value(node.left), self.value(node.right))
         if isinstance(node, ast.UnaryOp):
-            return _UNARY[type(node.op)](_operand(self.value(node.operand)))
+            return _UNARY[type(node.op)](_single(self.value(node.operand)))
         if isinstance(node, ast.Compare):
             left, right = _pair(self.value(node.left), self.value(node.comparators[0]))
             growth.check(growth.broadcast(left, right))
@@ -122,7 +132,7 @@ class _Interpreter:
 
     def call(self, node: ast.Call) -> Any:
         if isinstance(node.func, ast.Name):
-            function: Any = {"abs": abs, "float": float, "int": int}[node.func.id]
+            function: Any = {"abs": abs, "float": float, "int": int, "len": len}[node.func.id]
             return self.apply(function, allowed.BUILTINS[node.func.id], node, {})
         if not isinstance(node.func, ast.Attribute):
             raise TypeError("only np functions and array methods can be called")
@@ -218,7 +228,7 @@ def _binary(op: ast.operator, left: Any, right: Any) -> Any:
     if isinstance(left, int) and isinstance(right, int):
         _check_integers(op, left, right)
     if isinstance(op, ast.MatMult):
-        growth.check(growth.matmul(left, right))
+        growth.check_product(left, right)
     else:
         growth.check(growth.broadcast(left, right))
     return _BINARY[type(op)](left, right)
@@ -237,18 +247,25 @@ def _check_integers(op: ast.operator, left: int, right: int) -> None:
 def _pair(left: Any, right: Any) -> tuple[Any, Any]:
     """Both operands, for an operator that is numpy's and not that of Python's sequences."""
     if not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
-        for value in (left, right):
-            if isinstance(value, (tuple, list)):
-                raise TypeError(f"{_described(value)} is no array; write np.array(...)")
+        return _single(left), _single(right)
     return _operand(left), _operand(right)
+
+
+def _single(value: Any) -> Any:
+    """``value`` as an operand where no array beside it makes one of a list."""
+    if isinstance(value, (tuple, list)):
+        raise TypeError(f"{_described(value)} is no array; write np.array(...)")
+    return _operand(value)
 
 
 def _operand(value: Any) -> Any:
     """``value`` as something that numpy can compute with: a number or an array of numbers."""
     if isinstance(value, (tuple, list)):
-        growth.check(sum(int(np.size(item)) for item in value))
         _check_plain(value)
+        growth.check(sum(int(np.size(item)) for item in value))
         value = np.asarray(value)
+        if value.dtype.kind not in _NUMERIC:
+            raise TypeError("the list makes an array of objects: it has rows of different length, or None")
     if isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in _NUMERIC:

@@ -1,7 +1,8 @@
 """How large the result of a step of a transform can get, told before it is computed.
 
 The bounds count elements; they are exact or too high. A step whose result would have more than
-:data:`LIMIT` elements is refused.
+:data:`LIMIT` elements is refused, and a matrix product of more than :data:`PRODUCT_LIMIT`
+multiplications, the one step whose time is not about that of its operands and its result.
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ from megdump_ci.testcase.inputs import BYTE_LIMIT
 LIMIT = BYTE_LIMIT // 8
 """Elements; numpy computes in float64 where it is not told otherwise."""
 
+PRODUCT_LIMIT = 1 << 32
+"""Multiplications; numpy has no BLAS for integers, and takes seconds for as many."""
+
 
 def check_call(rule: str, arguments: Mapping[str, Any]) -> None:
     """:class:`InputError` if the call with these arguments by name would give too much."""
-    check(_RULES[rule](arguments))
+    if rule == "matmul":
+        check_product(arguments["x1"] if "x1" in arguments else arguments["a"], arguments["x2"])
+    else:
+        check(_RULES[rule](arguments))
 
 
 def check(count: int) -> None:
@@ -30,6 +37,18 @@ def check(count: int) -> None:
         raise InputError(
             f"a step would give {count} elements, more than the {LIMIT} allowed",
             "transform less data at once",
+        )
+
+
+def check_product(left: Any, right: Any) -> None:
+    """:class:`InputError` if ``np.dot`` or ``left @ right`` would give or take too much."""
+    count = matmul(left, right)
+    check(count)
+    work = count * (np.shape(left)[-1] if np.ndim(left) else 1)
+    if work > PRODUCT_LIMIT:
+        raise InputError(
+            f"a product would take {work} multiplications, more than the {PRODUCT_LIMIT} allowed",
+            "multiply smaller matrices",
         )
 
 
@@ -85,7 +104,7 @@ def _clip(arguments: Mapping[str, Any]) -> int:
 
 
 def _shape(arguments: Mapping[str, Any]) -> int:
-    shape = arguments.get("shape", ())
+    shape = arguments["new_shape"] if "new_shape" in arguments else arguments.get("shape", ())
     return math.prod(abs(int(size)) for size in np.atleast_1d(shape))
 
 
@@ -95,6 +114,30 @@ def _arange(arguments: Mapping[str, Any]) -> int:
         start, stop = 0.0, start
     count = (float(stop) - start) / float(arguments.get("step", 1))
     return math.ceil(max(count, 0)) if math.isfinite(count) else LIMIT + 1
+
+
+def _linspace(arguments: Mapping[str, Any]) -> int:
+    ends = broadcast(arguments.get("start", 0), arguments.get("stop", 0))
+    return abs(int(arguments.get("num", 50))) * ends
+
+
+def _eye(arguments: Mapping[str, Any]) -> int:
+    rows, columns = arguments.get("N", 0), arguments.get("M")
+    return abs(int(rows)) * abs(int(rows if columns is None else columns))
+
+
+def _take(arguments: Mapping[str, Any]) -> int:
+    count, axis = _elements(arguments.get("indices", ())), arguments.get("axis")
+    if axis is None:
+        return count
+    kept = list(np.shape(arguments["a"]))
+    del kept[axis]
+    return count * math.prod(kept)
+
+
+def _outer(arguments: Mapping[str, Any]) -> int:
+    other = arguments["b"] if "b" in arguments else arguments.get("q", ())
+    return _elements(arguments.get("a", ())) * _elements(other)
 
 
 def _repeat(arguments: Mapping[str, Any]) -> int:
@@ -119,11 +162,6 @@ def _pad(arguments: Mapping[str, Any]) -> int:
     return math.prod(size + 2 * widest for size in shape)
 
 
-def _matmul(arguments: Mapping[str, Any]) -> int:
-    left = arguments["x1"] if "x1" in arguments else arguments["a"]
-    return matmul(left, arguments["x2"])
-
-
 _RULES = {
     "same": _same,
     "broadcast": _broadcast,
@@ -133,5 +171,8 @@ _RULES = {
     "repeat": _repeat,
     "tile": _tile,
     "pad": _pad,
-    "matmul": _matmul,
+    "linspace": _linspace,
+    "eye": _eye,
+    "take": _take,
+    "outer": _outer,
 }

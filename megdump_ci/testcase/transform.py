@@ -11,6 +11,8 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import io
+import tokenize
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,10 +98,27 @@ def _tree(text: str) -> ast.expr:
         raise SyntaxFault(str(error.msg), min(max(at, 0), len(text)), _HINT) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxFault(f"it cannot be parsed: {error}", 0, _HINT) from error
+    _check_names(text)
     count = sum(1 for _ in ast.walk(tree))
     if count > NODE_LIMIT:
         raise SyntaxFault(f"it has {count} parts; {NODE_LIMIT} are allowed", 0, _HINT)
     return tree
+
+
+def _check_names(text: str) -> None:
+    """Refuse names with other letters: Python takes some of them for those that they look like."""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.NAME and not token.string.isascii():
+                line, column = token.start
+                before = text.splitlines(keepends=True)[: line - 1]
+                at = min(sum(map(len, before)) + column, len(text) - 1)
+                name = shortened(token.string)
+                raise SyntaxFault(
+                    f"'{name}' is not allowed: names are of letters a to z", at, _HINT
+                )
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise SyntaxFault(f"it cannot be parsed: {error.args[0]}", 0, _HINT) from error
 
 
 _OPERATORS = (
