@@ -81,10 +81,10 @@ def _value(spec: OptionSpec, found: Any) -> Any:
 
 
 def _open_closed() -> None:
-    """Let what was closed (``>&-``) lead nowhere: else the next file that is opened stands there."""
+    """Let what was closed (``>&-``) lead nowhere, or the next file that is opened stands there."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _say(text: str, stream: IO[str]) -> None:

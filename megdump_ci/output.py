@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import secrets
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from megdump_ci import stopping, temporary
 from megdump_ci.errors import InputError, Problem
 
 
@@ -15,21 +17,32 @@ class StagedFile:
     """A file that is written under a temporary name in its own folder and then moved into place.
 
     Until :meth:`commit`, an earlier file of that name stays as it was. Use it as a context
-    manager: what was not committed is removed.
+    manager: what was not committed is removed, at the latest by the next run that writes to
+    ``path``. Whoever writes to :attr:`temporary` must not put another file in its place: the lock
+    that keeps it is on this one.
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            self.temporary.touch(exist_ok=False)
+            self._held = temporary.file(self.path)
         except OSError as error:
             raise InputError(cannot_write(path, error)) from error
+        self.temporary = self._held.path
+        self._made = self.temporary.lstat()
+        stopping.keep(self, self._remove)
 
     def __enter__(self) -> StagedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A folder that can no longer be written to does not change what the run came to.
+        with contextlib.suppress(OSError):
+            self._remove()
+        self._held.release()
+        stopping.drop(self)
+
+    def _remove(self) -> None:
         self.temporary.unlink(missing_ok=True)
 
     def commit(self, suffix: str = "") -> str:
@@ -39,13 +52,25 @@ class StagedFile:
         """
         target = self.path.with_name(self.path.name + suffix)
         try:
-            with self.temporary.open("rb") as file:
+            descriptor = os.open(self.temporary, os.O_RDONLY | os.O_NOFOLLOW)
+            with open(descriptor, "rb") as file:
+                self._take_back(descriptor)
                 os.fsync(file.fileno())
             os.replace(self.temporary, target)
             _sync_folder(target.parent)
         except OSError as error:
             raise InputError(cannot_write(str(target), error)) from error
         return str(target)
+
+    def _take_back(self, descriptor: int) -> None:
+        """Give it the owner and mode it was made with: an engine process may have been given it."""
+        found = os.fstat(descriptor)
+        if not os.path.samestat(found, self._made):
+            raise OSError(errno.EBUSY, "something else was put in its place")
+        if (found.st_uid, found.st_gid) != (self._made.st_uid, self._made.st_gid):
+            os.fchown(descriptor, self._made.st_uid, self._made.st_gid)
+        if found.st_mode != self._made.st_mode:
+            os.fchmod(descriptor, stat.S_IMODE(self._made.st_mode))
 
 
 def write_whole(path: str, content: bytes) -> None:

@@ -11,11 +11,12 @@ import contextlib
 import os
 import platform
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
-from megdump_ci import __version__, baseline, output, report, scrutiny
+from megdump_ci import __version__, baseline, output, report, scrutiny, stopping
 from megdump_ci.commands import diff, export, locate, pack, sweep, verify
-from megdump_ci.errors import ExitStatus, InputError, MegdumpError
+from megdump_ci.errors import ExitStatus, InputError, Interrupted, MegdumpError
 from megdump_ci.options import (
     COMMANDS,
     DiffOptions,
@@ -49,6 +50,15 @@ def run(
     stages.enter("check the inputs")
     state = State()
     watcher = _Staged(observer or Silent(), stages)
+    with stopping.handling():
+        _attempt(options, state, watcher)
+        if options.report:
+            watcher.phase("write the reports")
+        return _reported(options, state, stages)
+
+
+def _attempt(options: Options, state: State, watcher: Observer) -> None:
+    """Do it; the state then holds what came of it."""
     try:
         checked(options)
         if options.report:
@@ -56,6 +66,7 @@ def run(
         with scratch_folder() as scratch, opened(scratch, options, watcher) as session:
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
+                state.concluded = True
                 locate.execute(options, state, session)
             elif isinstance(options, ExportOptions):
                 export.execute(options, state, session)
@@ -65,15 +76,28 @@ def run(
                 diff.execute(options, state, session)
             else:
                 verify.execute(options, state, session)
+                state.concluded = True
                 locate.execute(options, state, session)
+            state.concluded = True
+            stopping.check()
+    except Interrupted as error:
+        _stop(error, options, state)
     except MegdumpError as error:
         state.problems += error.problems
         state.exit_status = error.exit_status
         # What was begun is gone.
         state.exported = state.packed = state.deploy = None
-    if options.report:
-        watcher.phase("write the reports")
-    return _reported(options, state, stages)
+
+
+def _stop(error: Interrupted, options: Options, state: State) -> None:
+    """The run was stopped: no verdict, whatever is known by now."""
+    if state.concluded:
+        known = f"what was known by then: {_headline(_verdict(options, state), state)}"
+    else:
+        known = "nothing was written"
+        state.exported = state.packed = state.deploy = None
+    state.problems += [replace(problem, hint=known) for problem in error.problems]
+    state.exit_status = error.exit_status
 
 
 class _Staged:
@@ -106,9 +130,14 @@ def _reported(options: Options, state: State, stages: Stages) -> report.Report:
     contents = files.with_report(contents, result)
     try:
         files.write(options.report, contents)
+        stopping.check()
+    except Interrupted as error:
+        _stop(error, options, state)
+        result = _report(options, state, stages)
+        files.write(options.report, files.made(result)[0])
     except InputError as error:
         state.problems += error.problems
-        state.exit_status = error.exit_status
+        state.exit_status = state.exit_status or error.exit_status
         result = _report(options, state, stages)
         # Those that are there already say less than is known now.
         with contextlib.suppress(InputError):

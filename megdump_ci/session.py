@@ -6,14 +6,12 @@ import contextlib
 import queue
 import shutil
 import signal
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from megdump_ci import protocol, report
-from megdump_ci.errors import EngineError, ExitStatus, InputError, Interrupted, Problem
+from megdump_ci import protocol, report, stopping, temporary
+from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
 from megdump_ci.options import Options
 from megdump_ci.worker import Event, Events, Exited, Stopped, Worker
 
@@ -80,8 +78,8 @@ class Session:
         self._children.append(child)
         return child
 
-    def stop(self, number: int, _frame: object = None) -> None:
-        """Signal handler: the run ends at its next event."""
+    def stop(self, number: int) -> None:
+        """The run ends at its next event, by a signal of that number."""
         # SimpleQueue.put may be called from a signal handler.
         self._events.put((None, Stopped(number)))
         self.stop_children(number)
@@ -117,7 +115,7 @@ class Session:
                 self._check_clocks(running)
                 continue
             if isinstance(event, Stopped):
-                raise _interrupted(event)
+                raise stopping.interrupted(event.signal)
             assert worker is not None
             if worker in self._gone:
                 continue
@@ -176,11 +174,6 @@ class Session:
         raise WorkerFailed(worker, "crashed", [Problem(message, _HINT)])
 
 
-def _interrupted(event: Stopped) -> Interrupted:
-    name = signal.Signals(event.signal).name
-    return Interrupted(f"stopped by {name}", "nothing was written")
-
-
 def _raise(worker: Worker, event: protocol.Failed) -> None:
     """Raise what ended an engine process."""
     if event.status == ExitStatus.INPUT:
@@ -192,19 +185,35 @@ def _raise(worker: Worker, event: protocol.Failed) -> None:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for this run alone, removed at its end."""
-    folder = tempfile.mkdtemp(prefix="megdump-ci-")
+    """A folder for this run alone, removed at its end, at the latest by the next run.
+
+    Raises :class:`InputError` if there is no place for it.
+    """
     try:
-        yield Path(folder)
+        folder = temporary.folder()
+    except OSError as error:
+        raise InputError(
+            f"cannot make a folder for temporary files: {error.strerror or error}",
+            "name one by TMPDIR in which this user may write and that has room",
+        ) from error
+
+    def remove() -> None:
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+    stopping.keep(folder, remove)
+    try:
+        yield folder.path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove()
+        folder.release()
+        stopping.drop(folder)
 
 
 @contextlib.contextmanager
 def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Session]:
     session = Session(scratch, options, observer)
     try:
-        with handling(session.stop):
+        with stopping.handling(session.stop):
             try:
                 yield session
             finally:
@@ -212,17 +221,3 @@ def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Sess
     finally:
         session.close()
 
-
-@contextlib.contextmanager
-def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM inside; not in another thread than the main one, which may not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    earlier = [signal.signal(number, handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, action in zip(numbers, earlier, strict=True):
-            signal.signal(number, action)

@@ -38,6 +38,8 @@ class State:
     unverified: str = ""
     """Why nothing could be verified, where that is allowed."""
     exit_status: ExitStatus = ExitStatus.INTERNAL
+    concluded: bool = False
+    """Whether the verdict is there and the files are in place; what comes then adds to it."""
 
     def add(self, testcase: report.Testcase, spec: TestcaseSpec) -> None:
         """Take in a testcase that was checked, with where it was asked for."""

@@ -16,6 +16,7 @@ from typing import IO
 
 import msgspec
 
+from megdump_ci import stopping
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Job, ToWorker, encode
 from megdump_ci.report import Kernels
@@ -32,7 +33,8 @@ GIVEN_UP = (b"Xbyak::Error", b"terminate called")
 Xbyak, which makes its machine code, calls exit(); an exception nobody catches calls abort().
 """
 _GRACE = 2.0
-"""Seconds that a process has for ending after it printed one of these."""
+"""Seconds that a process has for ending after it printed one of these, or was killed."""
+_NO_MORE = b""
 # Isolated mode keeps out modules of the working folder and ignores the PYTHON... variables. Of a
 # crash, the log then says where it was.
 _ISOLATED = ("-I", "-B", "-X", "utf8", "-X", "faulthandler", "-W", "ignore")
@@ -117,16 +119,19 @@ class Worker:
         assert stdout is not None
         self._stdin: IO[bytes] = stdin
         self._stdout: IO[bytes] = stdout
-        self._listener = threading.Thread(target=self._listen, name=phase, daemon=True)
-        self._listener.start()
+        stopping.keep(self, self._kill_at_once)
+        # A pipe is full after 64 KiB; only a thread may wait for a process that does not read.
+        self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=target, name=phase, daemon=True)
+            for target in (self._listen, self._write)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def send(self, message: Job | ToWorker) -> None:
         """Send a message; a process that is gone is reported by its :class:`Exited`."""
-        try:
-            self._stdin.write(encode(message))
-            self._stdin.flush()
-        except BrokenPipeError:
-            return
+        self._outbox.put(encode(message))
 
     def busy(self, busy: bool) -> None:
         """Start or stop the clock."""
@@ -175,11 +180,32 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._listener.join()
-        # What was not sent has nobody to read it.
+        stopping.drop(self)
+        self._outbox.put(_NO_MORE)
+        threads, self._threads = self._threads, []
+        for thread in threads:
+            # What has left the group of the process may hold its pipes for as long as it lives.
+            thread.join(_GRACE)
+        if not any(thread.is_alive() for thread in threads):
+            # What was not sent has nobody to read it.
+            with contextlib.suppress(BrokenPipeError):
+                self._stdin.close()
+            self._stdout.close()
+
+    def _kill_at_once(self) -> None:
+        """End the process and all it started; what reads from it and writes to it ends with us."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            # So that it writes nothing more where we clean up.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+
+    def _write(self) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._stdin.close()
-        self._stdout.close()
+            for message in iter(self._outbox.get, _NO_MORE):
+                self._stdin.write(message)
+                self._stdin.flush()
 
     def _listen(self) -> None:
         for line in self._stdout:

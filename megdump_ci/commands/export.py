@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from megdump_ci import difference, output, protocol, report, target
+from megdump_ci import difference, output, protocol, report, stopping, target
 from megdump_ci.commands import fallback, locate
 from megdump_ci.commands.pack import FAILED_SUFFIX
 from megdump_ci.commands.usercode import Exported, run_code
@@ -40,10 +40,12 @@ def execute(options: ExportOptions, state: State, session: Session) -> None:
         )
         job = _check_job(options, specs, found, str(file.temporary))
         _verify(options, specs, job, state, session)
+        stopping.check()
         suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
         path = file.commit(suffix)
         assert state.exported is not None
         state.exported = msgspec.structs.replace(state.exported, path=path)
+        state.concluded = True
         locate.after_export(options, found, state, session)
 
 

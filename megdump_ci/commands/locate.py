@@ -11,7 +11,7 @@ import msgspec
 
 from megdump_ci import protocol, report, target
 from megdump_ci.commands.usercode import Exported, traced_path
-from megdump_ci.errors import EngineError, ExitStatus, MegdumpError
+from megdump_ci.errors import EngineError, ExitStatus, Interrupted, MegdumpError
 from megdump_ci.options import ExportOptions, Options, PackOptions, VerifyOptions
 from megdump_ci.session import InternalError, Session, WorkerFailed
 from megdump_ci.state import State
@@ -117,6 +117,8 @@ def _found(
             break
         except WorkerFailed as error:
             reasons.append(f"{kernels} kernels: {error.problems[0].message.splitlines()[0]}")
+        except Interrupted:
+            raise
         except MegdumpError as error:
             reasons.append(error.problems[0].message)
             break
@@ -144,6 +146,8 @@ def _with_naive(
     try:
         own = msgspec.structs.replace(job, kernels="naive")
         naive = _looked(own, options, state, session, NAIVE_SECONDS)
+    except Interrupted:
+        raise
     except (MegdumpError, InternalError) as error:
         lines = str(error).strip().splitlines()
         note = f"whether naive kernels do better was not found out: {lines[0]}"

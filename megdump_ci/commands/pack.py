@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from megdump_ci import output, packed, protocol, report, target
+from megdump_ci import output, packed, protocol, report, stopping, target
 from megdump_ci.commands import baseline, crosscheck, diff, fallback
 from megdump_ci.commands.usercode import Exported, run_code
 from megdump_ci.errors import ExitStatus, Problem, check_all
@@ -81,6 +81,8 @@ def execute(options: PackOptions, state: State, session: Session) -> None:
                 packed=str(files["packed"].temporary),
             )
             baseline.run(diff_job, specs, state, session)
+        # The last moment at which nothing has been written.
+        stopping.check()
         _place(options, state, files, written)
 
 

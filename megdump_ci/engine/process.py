@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import resource
@@ -15,6 +14,7 @@ from typing import BinaryIO, NoReturn
 
 import msgspec
 
+from megdump_ci import stopping
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
 from megdump_ci.protocol import (
     DiffJob,
@@ -36,7 +36,6 @@ from megdump_ci.protocol import (
     encode,
 )
 
-_PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 1.0
 """Seconds by which the user's code has to be done before its process is ended."""
@@ -44,7 +43,7 @@ _MARGIN = 1.0
 
 def main() -> NoReturn:
     """Read a job from stdin, do it, report on stdout."""
-    _die_with_parent()
+    stopping.end_with_parent(signal.SIGKILL)
     channel = _Channel(_claim_stdin(), _claim_stdout())
     try:
         _work(channel)
@@ -175,9 +174,3 @@ def _claim_stdout() -> BinaryIO:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return events
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, however that happens."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

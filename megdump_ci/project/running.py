@@ -5,6 +5,7 @@ What goes wrong with one, a fault of this program included, is that one's alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,14 +19,14 @@ from typing import IO, Protocol
 
 import msgspec
 
-from megdump_ci import merged, report
+from megdump_ci import merged, report, stopping
 from megdump_ci.errors import ExitStatus, InputError, Problem
 from megdump_ci.options import to_argv
 from megdump_ci.output import make_folder
 from megdump_ci.present import files
 from megdump_ci.project.file import Entry, Project
 from megdump_ci.project.rebasing import rebased
-from megdump_ci.session import handling, scratch_folder
+from megdump_ci.session import scratch_folder
 from megdump_ci.worker import KEPT_ENVIRONMENT, module_folders
 
 REPORT = "report.json"
@@ -34,11 +35,15 @@ REPORT = "report.json"
 # started with as well, hence the folders.
 _ISOLATED = ("-I", "-B", "-X", "utf8", "-W", "ignore")
 _START = (
-    "import sys; sys.path[:0] = sys.argv.pop(1).split('\\n');"
+    "import signal, sys; sys.path[:0] = sys.argv.pop(1).split('\\n');"
+    " from megdump_ci import stopping;"
+    " stopping.end_with_parent(signal.SIGTERM, int(sys.argv.pop(1)));"
     " from megdump_ci.cli import main; sys.exit(main())"
 )
 _ENVIRONMENT = (*KEPT_ENVIRONMENT, "HOME", "TMPDIR")
 _MOST_JOBS = 4
+_ASKED = 15
+"""How often a process is asked to end at once, every 0.2 s, before it is killed."""
 _TAIL = 2000
 _STOPPED = Problem("stopped before its turn came", "run it again")
 
@@ -75,11 +80,14 @@ def run(
             for place, entry in enumerate(entries)
         ]
 
-        def stop(_number: int, _frame: object) -> None:
+        def stop(_number: int) -> None:
+            # All of them first: one that ends makes room for the next.
+            for item in runs:
+                item.stopped = True
             for item in runs:
                 item.stop()
 
-        with handling(stop), ThreadPoolExecutor(jobs or default_jobs()) as pool:
+        with stopping.handling(stop), ThreadPoolExecutor(jobs or default_jobs()) as pool:
             futures = {pool.submit(item.run, watcher): place for place, item in enumerate(runs)}
             ended: dict[int, merged.Entry] = {}
             for future in as_completed(futures):
@@ -126,14 +134,24 @@ class _Run:
         # A signal may come while another one is handled, hence not a simple lock.
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self.stopped = False
+        """Set, it does not begin."""
 
     def stop(self) -> None:
-        """End it, or let it not begin."""
+        """End it in order."""
         with self._lock:
-            self._stopped = True
             if self._process is not None:
                 self._process.terminate()
+
+    def _end_at_once(self) -> None:
+        """Let it end at once, with all that it has begun; kill it if it does not."""
+        assert self._process is not None
+        for _ in range(_ASKED):
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.2)
+                return
+        self._process.kill()
 
     def run(self, watcher: Watcher) -> merged.Entry:
         """Run it; whatever happens is in the entry that is returned."""
@@ -145,17 +163,19 @@ class _Run:
             return self._failed(error.exit_status, error.problems)
         with (self._scratch / "log").open("wb") as log:
             with self._lock:
-                if self._stopped:
+                if self.stopped:
                     return self._failed(ExitStatus.INPUT, [_STOPPED])
                 self._process = self._start(log)
+            stopping.keep(self, self._end_at_once)
             status = self._process.wait()
+            stopping.drop(self)
         return self._result(status)
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         folders = "\n".join(module_folders())
         arguments = ["pack", *to_argv(self._entry.options)]
         return subprocess.Popen(
-            [sys.executable, *_ISOLATED, "-c", _START, folders, *arguments],
+            [sys.executable, *_ISOLATED, "-c", _START, folders, str(os.getpid()), *arguments],
             cwd=self._project.folder,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             stdin=subprocess.DEVNULL,
@@ -171,6 +191,9 @@ class _Run:
         try:
             found = report.from_json(path.read_bytes())
         except (OSError, msgspec.MsgspecError):
+            return self._failed(*self._without_report(status))
+        if self.stopped and status == ExitStatus.INPUT != found.exit_status:
+            # The report is from before the signal.
             return self._failed(*self._without_report(status))
         if found.exit_status != status:
             problem = Problem(
@@ -197,7 +220,7 @@ class _Run:
         return msgspec.structs.replace(entry, model=model, problems=entry.problems + problems)
 
     def _without_report(self, status: int) -> tuple[int, list[Problem]]:
-        if self._stopped:
+        if self.stopped:
             return ExitStatus.INPUT, [Problem("it was stopped", "run it again")]
         log = (self._scratch / "log").read_bytes()[-_TAIL:].decode(errors="replace").strip()
         if status < 0:
