@@ -265,7 +265,9 @@ def _operand(value: Any) -> Any:
         growth.check(sum(int(np.size(item)) for item in value))
         value = np.asarray(value)
         if value.dtype.kind not in _NUMERIC:
-            raise TypeError("the list makes an array of objects: it has rows of different length, or None")
+            raise TypeError(
+                "the list makes an array of objects: it has rows of different length, or None"
+            )
     if isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in _NUMERIC:

@@ -13,7 +13,13 @@ from megdump_ci.testcase.faults import shown
 NPY_MAGIC = b"\x93NUMPY"
 ACCEPTED = "give an image (JPEG, PNG, BMP, ...) or an array that numpy.save wrote (.npy)"
 
+# OpenCV 4.10 and 4.11 can write through a wild pointer when they decode one (CVE-2025-53644), and
+# 4.12, in which that is mended, needs numpy 2.
+_JPEG_2000 = "is a JPEG 2000 image, which this OpenCV does not decode safely; save it as .png"
+
 _OTHERS = {
+    b"\0\0\0\x0cjP  \r\n\x87\n": _JPEG_2000,
+    b"\xff\x4f\xff\x51": _JPEG_2000,
     b"PK\x03\x04": "is a zip archive (.npz?)",
     b"PK\x05\x06": "is an empty zip archive (.npz?)",
     b"\x80\x02": "is a Python pickle, which is never loaded",

@@ -89,6 +89,8 @@ def test_a_path_is_looked_up_in_the_lists_folder_too(tmp_path: Path) -> None:
         ("empty", "is empty"),
         ("archive", "zip archive"),
         ("pickle", "pickle"),
+        ("jpeg.png", "JPEG 2000"),
+        ("codestream.png", "JPEG 2000"),
         ("pointer", "Git LFS pointer"),
         ("text", "neither an .npy array nor an image"),
         ("flat2.npy", "shape (4, 5) does not fit the model's input (1, 3, 4, 5)"),
@@ -104,6 +106,9 @@ def test_check_and_load_name_the_same_problem(text: str, words: str) -> None:
     np.savez("archive.npz", a=1)
     os.rename("archive.npz", "archive")
     Path("pickle").write_bytes(pickle.dumps([1]))
+    jpeg = cv2.imencode(".jp2", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    Path("jpeg.png").write_bytes(jpeg)
+    Path("codestream.png").write_bytes(jpeg[jpeg.index(b"\xff\x4f\xff\x51") :])
     Path("pointer").write_text("version https://git-lfs...")
     Path("text").write_text("<html>")
     np.save("flat2.npy", np.zeros((4, 5)))
