@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from megdump_ci.options import (
     to_facts,
 )
 from megdump_ci.present import files
-from megdump_ci.session import Observer, Silent, opened, scratch_folder
+from megdump_ci.session import Observer, Session, Silent, opened, scratch_folder
 from megdump_ci.stages import Stages
 from megdump_ci.state import State
 
@@ -57,13 +58,26 @@ def run(
         return _reported(options, state, stages)
 
 
+@contextlib.contextmanager
+def _isolated(state: State, session: Session) -> Iterator[None]:
+    """However it ends, the state then holds how the engine processes were kept from the machine."""
+    try:
+        yield
+    finally:
+        state.isolation = session.isolation()
+
+
 def _attempt(options: Options, state: State, watcher: Observer) -> None:
     """Do it; the state then holds what came of it."""
     try:
         checked(options)
         if options.report:
             output.make_folder(options.report)
-        with scratch_folder() as scratch, opened(scratch, options, watcher) as session:
+        with (
+            scratch_folder() as scratch,
+            opened(scratch, options, watcher) as session,
+            _isolated(state, session),
+        ):
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
                 state.concluded = True
@@ -160,6 +174,7 @@ def _report(options: Options, state: State, stages: Stages) -> report.Report:
         problems=state.problems,
         warnings=state.warnings,
         machine=machine(),
+        isolation=state.isolation,
         engine=state.engine,
         lite=state.lite,
         model=state.model,

@@ -11,6 +11,7 @@ import msgspec
 from megdump_ci import report
 from megdump_ci.errors import Problem
 from megdump_ci.gates import Gates
+from megdump_ci.sandbox.box import Box
 from megdump_ci.testcase.settings import DataSettings
 from megdump_ci.testcase.spec import TestcaseSpec
 
@@ -175,6 +176,12 @@ class Taken(msgspec.Struct, frozen=True, tag=True):
 # From a worker to the parent; some are passed on to the other worker
 
 
+class Boxed(msgspec.Struct, frozen=True, tag=True):
+    """The process is in its box, and has read nothing of a model yet."""
+
+    isolation: report.Isolation
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The engine is loaded."""
 
@@ -326,9 +333,10 @@ Job = (
     | DiffJob
     | TimeJob
 )
-ToWorker = Job | Taken | GraphWritten | TestcaseWritten | AllWritten
+ToWorker = Box | Job | Taken | GraphWritten | TestcaseWritten | AllWritten
 FromWorker = (
-    Ready
+    Boxed
+    | Ready
     | ModelDumped
     | Sample
     | ModelsRead

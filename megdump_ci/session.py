@@ -6,17 +6,20 @@ import contextlib
 import queue
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from megdump_ci import protocol, report, stopping, temporary
 from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
+from megdump_ci.isolating import Isolation
 from megdump_ci.options import Options
-from megdump_ci.worker import Event, Events, Exited, Stopped, Worker
+from megdump_ci.sandbox import limits
+from megdump_ci.worker import Event, Events, Exited, Stopped, Worker, cores
 
 _POLL = 0.2
 _HINT = "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew may do"
+_BUSY_HINT = "it worked on longer than the time limit allows: --timeout SECONDS gives it more"
 _KILLED_HINT = "if the system ran out of memory, use a machine with more, or smaller testcases"
 
 
@@ -56,9 +59,19 @@ class WorkerFailed(EngineError):
 class Session:
     """The engine processes of a run, their events, and the signals that end it."""
 
-    def __init__(self, scratch: Path, options: Options, observer: Observer) -> None:
-        self.scratch = scratch
+    def __init__(
+        self,
+        folder: Path,
+        options: Options,
+        observer: Observer,
+        isolation: Isolation | None = None,
+    ) -> None:
+        self.folder = folder
+        """For this process alone to write to."""
+        self.scratch = folder / "shared"
+        """For the engine processes, all of which may change it; there once one was started."""
         self.observer = observer
+        self._isolation = isolation or Isolation(options, folder)
         self._options = options
         self._events: Events = queue.SimpleQueue()
         self._workers: list[Worker] = []
@@ -66,15 +79,33 @@ class Session:
         self._peaks: dict[Worker, int] = {}
         self._children: list[Session] = []
 
-    def start(self, phase: str, kernels: report.Kernels | None = None) -> Worker:
-        """Start an engine process; one that verifies does so with ``kernels``."""
-        worker = Worker(phase, self.scratch, self._events, self._options.threads, kernels)
+    def start(
+        self,
+        phase: str,
+        kernels: report.Kernels | None = None,
+        *,
+        writes: Sequence[str] = (),
+        laps: int = 1,
+    ) -> Worker:
+        """Start an engine process; one that verifies does so with ``kernels``.
+
+        ``writes`` are the files that it is to write outside of the scratch folder; they are there.
+        It has the time of a phase so many times.
+        """
+        box = self._isolation.box(
+            self.folder / f"{phase.replace(' ', '-')}.home",
+            self.scratch,
+            writes,
+            cores=cores(self._options.threads),
+            seconds=self._options.timeout * laps,
+        )
+        worker = Worker(phase, self.folder, box, self._events, kernels)
         self._workers.append(worker)
         return worker
 
-    def child(self, scratch: Path, options: Options) -> Session:
+    def child(self, folder: Path, options: Options) -> Session:
         """A session for a part of the run, in whatever thread; it is stopped with this one."""
-        child = Session(scratch, options, Silent())
+        child = Session(folder, options, Silent(), self._isolation)
         self._children.append(child)
         return child
 
@@ -123,6 +154,8 @@ class Session:
                 running.discard(worker)
                 self._gone.add(worker)
                 self._check_exit(worker, event)
+            elif isinstance(event, protocol.Boxed):
+                self._isolation.take(worker, event.isolation)
             elif isinstance(event, protocol.Failed):
                 _raise(worker, event)
             elif isinstance(event, protocol.Finished):
@@ -143,10 +176,15 @@ class Session:
             for worker in self._workers
         ]
 
+    def isolation(self) -> report.Isolation | None:
+        """How all engine processes of the run, and of its parts, were kept from the machine."""
+        return self._isolation.reported()
+
     def _check_clocks(self, running: set[Worker]) -> None:
         for worker in running:
             words = worker.hangs_after
             if words:
+                self._check_memory(worker, worker.tail())
                 message = f"the engine gave up ({words}) and hung while {worker.phase}"
                 problem = Problem(message, _HINT)
                 raise WorkerFailed(worker, "hung", [problem])
@@ -161,6 +199,7 @@ class Session:
     def _check_exit(self, worker: Worker, event: Exited) -> None:
         if worker in self._peaks:
             return
+        self._check_memory(worker, event.log)
         how = (
             f"was killed by {signal.Signals(-event.status).name}"
             if event.status < 0
@@ -171,7 +210,15 @@ class Session:
         if event.status == -signal.SIGKILL:
             # Nothing in the engine sends that: it came from outside.
             raise WorkerFailed(worker, "failed", [Problem(message, _KILLED_HINT)])
+        if event.status == -signal.SIGXCPU:
+            raise WorkerFailed(worker, "timed out", [Problem(message, _BUSY_HINT)])
         raise WorkerFailed(worker, "crashed", [Problem(message, _HINT)])
+
+    def _check_memory(self, worker: Worker, log: str) -> None:
+        """:class:`WorkerFailed` if it is gone, and its last words are that memory ran out."""
+        if limits.memory_ran_out(log):
+            problem = limits.no_memory(self._isolation.memory, f" while {worker.phase}")
+            raise WorkerFailed(worker, "failed", [problem])
 
 
 def _raise(worker: Worker, event: protocol.Failed) -> None:
@@ -210,8 +257,8 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def opened(scratch: Path, options: Options, observer: Observer) -> Iterator[Session]:
-    session = Session(scratch, options, observer)
+def opened(folder: Path, options: Options, observer: Observer) -> Iterator[Session]:
+    session = Session(folder, options, observer)
     try:
         with stopping.handling(session.stop):
             try:

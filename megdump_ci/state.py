@@ -19,6 +19,7 @@ class State:
 
     engine: report.Engine | None = None
     lite: report.Engine | None = None
+    isolation: report.Isolation | None = None
     model: report.Graph | None = None
     exported: report.Graph | None = None
     packed: report.Graph | None = None

@@ -18,8 +18,9 @@ import msgspec
 
 from megdump_ci import stopping
 from megdump_ci.errors import ExitStatus, Problem
-from megdump_ci.protocol import Failed, FromWorker, Job, ToWorker, encode
+from megdump_ci.protocol import Failed, FromWorker, ToWorker, encode
 from megdump_ci.report import Kernels
+from megdump_ci.sandbox.box import Box
 
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
 """What an engine process is given of the environment; above all no token."""
@@ -89,15 +90,15 @@ class Worker:
     def __init__(
         self,
         phase: str,
-        scratch: Path,
+        folder: Path,
+        box: Box,
         events: Events,
-        threads: int,
         kernels: Kernels | None = None,
     ) -> None:
         self.phase = phase
         self.kernels = kernels
         self._events = events
-        self._log = scratch / f"{phase.replace(' ', '-')}.log"
+        self._log = folder / f"{phase.replace(' ', '-')}.log"
         self._watch = LogWatch(self._log)
         self._quiet_since = time.monotonic()
         self._spent = self._earlier = 0.0
@@ -108,12 +109,10 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(scratch, threads, kernels),
+                env=_environment(box.home, len(box.cores), kernels),
                 # Ctrl-C in a terminal goes to this process, which ends the worker in order.
                 start_new_session=True,
             )
-        if threads:
-            os.sched_setaffinity(self._process.pid, cores(threads))
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -128,8 +127,9 @@ class Worker:
         ]
         for thread in self._threads:
             thread.start()
+        self.send(box)
 
-    def send(self, message: Job | ToWorker) -> None:
+    def send(self, message: ToWorker) -> None:
         """Send a message; a process that is gone is reported by its :class:`Exited`."""
         self._outbox.put(encode(message))
 
@@ -233,13 +233,13 @@ def cores(threads: int) -> set[int]:
     return set(available[: threads or len(available)])
 
 
-def _environment(scratch: Path, threads: int, kernels: Kernels | None) -> dict[str, str]:
+def _environment(home: str, threads: int, kernels: Kernels | None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    count = str(len(cores(threads)))
+    count = str(threads)
     return {
         **kept,
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch),
+        "HOME": home,
+        "TMPDIR": home,
         "OMP_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
         # The verdict is the processor's: with a GPU in sight the engine would take that.

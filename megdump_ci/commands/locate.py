@@ -175,7 +175,7 @@ def _looked(
 ) -> report.Location:
     """What an engine process of its own finds within so many seconds."""
     limited = dataclasses.replace(options, timeout=min(options.timeout, seconds))
-    session = parent.child(parent.scratch, limited)
+    session = parent.child(parent.folder, limited)
     found = None
     try:
         worker = session.start(_PHASES[job.kernels], job.kernels)

@@ -226,7 +226,8 @@ class Packing:
     def run(self) -> None:
         """Pack and verify; the state then holds the verdict."""
         self._session.observer.phase(_PHASES[self._kernels])
-        self._packer = self._session.start("packing")
+        writes = [str(file.temporary) for file in self._files.values()]
+        self._packer = self._session.start("packing", writes=writes)
         if self._kernels is not None:
             self._checker = fallback.start(self._session, self._kernels)
             self._checker.send(self._check_job())

@@ -113,14 +113,15 @@ class _Try:
         self.digest = ""
         """Of the deploy model; packed files whose deploy models are the same are as fast."""
         self._size: int | None = None
-        self._folder = self.parent.scratch / f"configuration-{self.place}"
+        self._folder = self.parent.folder / f"configuration-{self.place}"
         self._pack = _pack_options(self.options, self.configuration, self._folder)
         # Made here, in the thread that is told when the run has to stop.
         self._session = self.parent.child(self._folder, self._pack)
 
     def run(self) -> None:
         """Pack and verify. Raises what is no failure of the engine."""
-        self._folder.mkdir()
+        # Engine processes pass through it where they run as another user.
+        self._folder.mkdir(mode=0o711)
         try:
             pack.execute(self._pack, self.state, self._session)
         except EngineError as error:
@@ -224,7 +225,7 @@ def _timed(packed: Sequence[str], session: Session) -> dict[str, dict[str, float
 
 def _timed_by_one(paths: Sequence[str], session: Session) -> Iterator[protocol.Timed]:
     """Time one file after the other in one process, up to one that ends it."""
-    worker = session.start("timing")
+    worker = session.start("timing", laps=len(paths))
     worker.send(protocol.TimeJob(list(paths)))
     worker.busy(True)
     with contextlib.suppress(WorkerFailed):

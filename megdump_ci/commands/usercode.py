@@ -43,7 +43,7 @@ def run_code(
     """
     session.observer.phase("export")
     found = Exported(code, traced_path(session))
-    worker = session.start("exporting")
+    worker = session.start("exporting", writes=[exported] if exported else [])
     job = _job(options, code, specs)
     worker.send(
         msgspec.structs.replace(

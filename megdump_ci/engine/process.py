@@ -10,13 +10,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
 from megdump_ci import stopping
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
 from megdump_ci.protocol import (
+    Boxed,
     DiffJob,
     ExportCheckJob,
     ExportJob,
@@ -35,6 +36,8 @@ from megdump_ci.protocol import (
     ToWorker,
     encode,
 )
+from megdump_ci.sandbox import limits
+from megdump_ci.sandbox.box import Box, enter
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 1.0
@@ -46,28 +49,20 @@ def main() -> NoReturn:
     stopping.end_with_parent(signal.SIGKILL)
     channel = _Channel(_claim_stdin(), _claim_stdout())
     try:
+        channel.emit(Boxed(enter(channel.receive(Box))))
         _work(channel)
         # ru_maxrss is in KiB on Linux.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         channel.emit(Finished(peak))
-    except MegdumpError as error:
-        channel.emit(_failed(error))
-    except MemoryError:
-        channel.emit(
-            Failed(
-                ExitStatus.ENGINE,
-                [Problem("memory ran out", "use a machine with more memory")],
-            )
-        )
     # Nothing is swallowed here: a fault of our own goes to the parent with its traceback.
     except Exception as error:
-        channel.emit(_unexpected(error))
+        channel.emit(_ended_by(error))
     # The engine's exit hooks hang after some of its failures.
     os._exit(0)
 
 
 def _work(channel: _Channel) -> None:
-    job = channel.receive(Job)
+    job: Job = channel.receive(Job)
     start = time.monotonic()
     from megdump_ci.engine import checking, export_check, exporting, graph, packing
 
@@ -112,6 +107,23 @@ def _look(job: Job | ToWorker, emit: Callable[[FromWorker], None]) -> None:
         lite.check(job, emit)
 
 
+def _ended_by(error: Exception) -> Failed:
+    if _of_memory(error):
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        return Failed(ExitStatus.ENGINE, [limits.no_memory(limit)])
+    return _failed(error) if isinstance(error, MegdumpError) else _unexpected(error)
+
+
+def _of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, wherever in what led to the error."""
+    while error is not None:
+        # The engine words it in an error of its own, which is behind the one that is raised.
+        if isinstance(error, MemoryError) or limits.memory_ran_out(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _failed(error: MegdumpError) -> Failed:
     from megdump_ci.engine.graph import GraphRefused
 
@@ -138,13 +150,12 @@ class _Channel:
         self._events.write(encode(event))
         self._events.flush()
 
-    def receive(self, kind: object) -> Job | ToWorker:
+    def receive(self, kind: Any) -> Any:
         line = self._messages.readline()
         if not line:
             # The parent is gone or wants no more.
             os._exit(0)
-        message: Job | ToWorker = msgspec.json.decode(line, type=kind)
-        return message
+        return msgspec.json.decode(line, type=kind)
 
 
 class _Window:

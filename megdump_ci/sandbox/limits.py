@@ -9,11 +9,44 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
+from megdump_ci.errors import Problem
+
 _CGROUPS = Path("/sys/fs/cgroup")
 _THREADS = 512
 """That may be started beyond those that the machine has when the process begins."""
 _LAST_WORDS = 5
 """Seconds of processor time between the signal that can be seen and SIGKILL."""
+
+_NO_MEMORY = (
+    "MemoryError",
+    "failed to malloc",  # MegEngine
+    "bad_alloc",  # C++
+    "Cannot allocate memory",  # the C library
+    "failed to map segment",  # its loader
+    "Resource temporarily unavailable",  # C++, for a thread without a stack
+    "Memory allocation still failed",  # OpenBLAS
+)
+
+
+def memory_ran_out(text: str) -> bool:
+    """Whether a log or a message tells of memory that was not to be had."""
+    return any(words in text for words in _NO_MEMORY)
+
+
+def no_memory(limit: int, doing: str = "") -> Problem:
+    """The problem of a process that may have so many bytes."""
+    return Problem(
+        f"memory ran out{doing}: an engine process may take {_size(limit)}",
+        "take smaller testcases, or a machine with more; --memory-limit SIZE can give it more",
+    )
+
+
+def _size(size: int) -> str:
+    """As ``--memory-limit`` takes it, and not above the real one."""
+    for exponent, unit in ((3, "G"), (2, "M"), (1, "K")):
+        if size >= 1024**exponent:
+            return f"{math.floor(size / 1024**exponent * 10) / 10:g}{unit}"
+    return str(size)
 
 
 def machine_memory() -> int:
