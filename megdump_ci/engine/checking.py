@@ -81,17 +81,21 @@ def _rows(outputs: Sequence[graph.Var], assertions: Sequence[graph.Assertion]) -
     They are matched by the var that is asserted, since names may be gone; a var that stands for
     two outputs of the model has two assertions.
     """
+    about: dict[int, list[int]] = {}
+    for at, item in enumerate(assertions):
+        for number in item.about:
+            about.setdefault(number, []).append(at)
     rows = []
-    left = dict(enumerate(assertions))
+    left = set(range(len(assertions)))
     for place, var in enumerate(outputs):
-        fitting = [i for i, item in left.items() if item.is_about(var)]
-        fitting += [i for i, item in enumerate(assertions) if item.is_about(var)]
+        fitting = about.get(var.id, [])
         if fitting:
-            rows.append(Row(assertions[fitting[0]].name, place, fitting[0]))
-            left.pop(fitting[0], None)
+            at = next((at for at in fitting if at in left), fitting[0])
+            rows.append(Row(assertions[at].name, place, at))
+            left.discard(at)
         else:
             rows.append(Row(var.name, place, None))
-    return rows + [Row(item.name, None, i) for i, item in left.items()]
+    return rows + [Row(assertions[at].name, None, at) for at in sorted(left)]
 
 
 class PackedGraph:
@@ -102,7 +106,10 @@ class PackedGraph:
         self.outputs, self.assertions = graph.split_outputs(self.loaded)
         self.rows = _rows(self.outputs, self.assertions)
         gates.check_names([row.name for row in self.rows], "the packed file")
-        self.tolerances = [graph.tolerance(self.loaded.graph, item) for item in self.assertions]
+        self.tolerances = [
+            graph.tolerance(self.loaded.graph, item, gates.bounds(item.name).maxerr)
+            for item in self.assertions
+        ]
         self.bounds = [
             gates.bounds(
                 row.name,
