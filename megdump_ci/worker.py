@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from megdump_ci import stopping
+from megdump_ci import processor, stopping
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, ToWorker, encode
 from megdump_ci.report import Kernels
@@ -246,6 +246,7 @@ def _environment(home: str, threads: int, kernels: Kernels | None) -> dict[str, 
         "CUDA_VISIBLE_DEVICES": "-1",
         # Its threads wait 5 ms in a busy loop otherwise, which two processes take from each other.
         "MGB_WORKER_MAX_SPIN": "1",
+        **processor.environment(),
         # 2 takes the naive kernel of every operator (dnn/src/common/utils.cpp of MegEngine).
         **({"MGB_USE_MEGDNN_DBG": "2"} if kernels == "naive" else {}),
     }
