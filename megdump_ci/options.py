@@ -125,6 +125,13 @@ class CommonOptions:
         group="output",
         metavar="DIR",
     )
+    profile: str = option(
+        "file that a trace of the run is written to, for Perfetto or speedscope: what each process"
+        " did when, and how much memory it had",
+        "",
+        group="output",
+        metavar="FILE",
+    )
     silent: bool = option(
         "print the maximum error only, and switch off the printing of the AssertEqual operators"
         " in the packed file",
@@ -412,7 +419,8 @@ class PackOptions(LocateOptions, CrossCheckOptions, ModelOptions):
     def written(self) -> list[str]:
         """The paths of all files that a run writes, the report apart."""
         models = [path for path in (self.output, self.deploy_output) if path]
-        return models + [f"{path}.json" for path in models if self.output_strip_info]
+        strip_infos = [f"{path}.json" for path in models if self.output_strip_info]
+        return models + strip_infos + ([self.profile] if self.profile else [])
 
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""

@@ -34,6 +34,11 @@ from megdump_ci.present import files
 from megdump_ci.session import Observer, Session, Silent, opened, scratch_folder
 from megdump_ci.stages import Stages
 from megdump_ci.state import State
+from megdump_ci.trace import Trace
+
+_READ = ("model", "packed", "base", "new", "baseline", "target")
+_WRITTEN = ("output", "deploy_output")
+"""Options whose values are paths of files."""
 
 
 def run(
@@ -48,14 +53,37 @@ def run(
     function is a fault of the program.
     """
     stages = Stages("start megdump-ci", began)
-    stages.enter("check the inputs")
     state = State()
     watcher = _Staged(observer or Silent(), stages)
-    with stopping.handling():
-        _attempt(options, state, watcher)
+    with stopping.handling(), _traced(options, stages) as trace:
+        stages.enter("check the inputs")
+        _attempt(options, state, watcher, trace)
         if options.report:
             watcher.phase("write the reports")
-        return _reported(options, state, stages)
+        return _reported(options, state, stages, trace)
+
+
+@contextlib.contextmanager
+def _traced(options: Options, stages: Stages) -> Iterator[Trace | None]:
+    """A trace that hears of the stages, if one is wanted."""
+    if not options.profile:
+        yield None
+        return
+    trace = Trace(stages.began)
+    stages.listen(trace.main.take)
+    try:
+        yield trace
+    finally:
+        trace.close()
+
+
+def _check_profile(options: Options) -> None:
+    """:class:`InputError` if the trace cannot be written, or would be over another file."""
+    output.check_writable(options.profile)
+    given = {name: str(getattr(options, name, "")) for name in (*_READ, *_WRITTEN)}
+    written = [given[name] for name in _WRITTEN if given[name]]
+    for path in filter(None, (given[name] for name in _READ)):
+        output.check_apart([*written, options.profile], path)
 
 
 @contextlib.contextmanager
@@ -67,17 +95,21 @@ def _isolated(state: State, session: Session) -> Iterator[None]:
         state.isolation = session.isolation()
 
 
-def _attempt(options: Options, state: State, watcher: Observer) -> None:
+def _attempt(options: Options, state: State, watcher: Observer, trace: Trace | None) -> None:
     """Do it; the state then holds what came of it."""
     try:
         checked(options)
         if options.report:
             output.make_folder(options.report)
+        if trace is not None:
+            _check_profile(options)
+            trace.path = options.profile
         with (
             scratch_folder() as scratch,
             opened(scratch, options, watcher) as session,
             _isolated(state, session),
         ):
+            session.trace = trace
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
                 state.concluded = True
@@ -128,22 +160,48 @@ class _Staged:
         self._observer.phase(name)
 
 
-def _reported(options: Options, state: State, stages: Stages) -> report.Report:
+def _reported(options: Options, state: State, stages: Stages, trace: Trace | None) -> report.Report:
     """The report, and its files in the folder that was asked for."""
+    wanted = bool(options.report) and Path(options.report).is_dir()
+    contents = _made(options, state, stages) if wanted else {}
+    _write_trace(state, trace)
+    # Anew and last: it tells the time that the others took, which cannot do so themselves.
     result = _report(options, state, stages)
-    if not options.report or not Path(options.report).is_dir():
-        return result
-    contents, faults = files.made(result)
+    return _written(options, state, stages, result, contents) if wanted else result
+
+
+def _made(options: Options, state: State, stages: Stages) -> dict[str, bytes]:
+    """The contents of the report's files; what goes wrong with them is in the state."""
+    contents, faults = files.made(_report(options, state, stages))
     if faults:
         state.problems += faults
         # What the run itself came to, if that is no pass, is the more important of the two.
         state.exit_status = state.exit_status or ExitStatus.INTERNAL
         contents, _ = files.made(_report(options, state, stages))
-    # Anew and last: it tells the time that the others took, which cannot do so themselves.
-    result = _report(options, state, stages)
-    contents = files.with_report(contents, result)
+    return contents
+
+
+def _write_trace(state: State, trace: Trace | None) -> None:
+    """Write the trace, if one is wanted and may be; if it cannot be, the state says so."""
+    if trace is None or not trace.path:
+        return
     try:
-        files.write(options.report, contents)
+        output.write_whole(trace.path, trace.content())
+    except InputError as error:
+        state.problems += error.problems
+        state.exit_status = state.exit_status or error.exit_status
+
+
+def _written(
+    options: Options,
+    state: State,
+    stages: Stages,
+    result: report.Report,
+    contents: dict[str, bytes],
+) -> report.Report:
+    """``result``, or a report of what went wrong, once the files are in their folder."""
+    try:
+        files.write(options.report, files.with_report(contents, result))
         stopping.check()
     except Interrupted as error:
         _stop(error, options, state)

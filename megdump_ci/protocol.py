@@ -12,6 +12,7 @@ from megdump_ci import report
 from megdump_ci.errors import Problem
 from megdump_ci.gates import Gates
 from megdump_ci.sandbox.box import Box
+from megdump_ci.spans import Mark
 from megdump_ci.testcase.settings import DataSettings
 from megdump_ci.testcase.spec import TestcaseSpec
 
@@ -92,6 +93,8 @@ class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     scratch: str
     window: int
     """How many testcases may be ahead of what the verifying worker has taken."""
+    alone: bool
+    """Whether no worker verifies, which would tell what it read of the packed file."""
 
 
 class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -169,6 +172,10 @@ class TimeJob(msgspec.Struct, frozen=True, tag=True):
     packed: list[str]
 
 
+class Profile(msgspec.Struct, frozen=True, tag=True):
+    """Comes before the job: tell what is done when, by :class:`Mark` events."""
+
+
 class Taken(msgspec.Struct, frozen=True, tag=True):
     """One testcase was checked; the packing worker may go one further."""
 
@@ -215,7 +222,6 @@ class GraphWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     offset: int
     size: int
-    packed: report.Graph
     deploy: report.Graph | None
     change: report.Change | None
     strip_info: dict[str, list[str]]
@@ -223,6 +229,12 @@ class GraphWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     deploy_strip_info: dict[str, list[str]]
     deploy_hash: int
     warnings: list[str]
+
+
+class PackedRead(msgspec.Struct, frozen=True, tag=True):
+    """The main graph of the packed file was read back."""
+
+    packed: report.Graph
 
 
 class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -317,9 +329,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The job is done; the process ends."""
+    """The job is done; the process ends. ``parts`` are the seconds that it spent on each thing."""
 
     peak_memory: int
+    parts: dict[str, float] = {}
 
 
 Job = (
@@ -333,7 +346,7 @@ Job = (
     | DiffJob
     | TimeJob
 )
-ToWorker = Box | Job | Taken | GraphWritten | TestcaseWritten | AllWritten
+ToWorker = Box | Job | Profile | Taken | GraphWritten | TestcaseWritten | AllWritten
 FromWorker = (
     Boxed
     | Ready
@@ -342,6 +355,7 @@ FromWorker = (
     | ModelsRead
     | ModelLoaded
     | GraphWritten
+    | PackedRead
     | TestcaseWritten
     | AllWritten
     | LayoutRead
@@ -354,6 +368,7 @@ FromWorker = (
     | FileDigested
     | Failed
     | Finished
+    | Mark
 )
 
 

@@ -15,7 +15,8 @@ from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
 from megdump_ci.isolating import Isolation
 from megdump_ci.options import Options
 from megdump_ci.sandbox import limits
-from megdump_ci.worker import Event, Events, Exited, Stopped, Worker, cores
+from megdump_ci.trace import Trace
+from megdump_ci.worker import Event, Events, Exited, Stopped, Worker, cores, ended
 
 _POLL = 0.2
 _HINT = "the model is damaged, or MegEngine has a fault with it; a graph that it dumps anew may do"
@@ -77,7 +78,12 @@ class Session:
         self._workers: list[Worker] = []
         self._gone: set[Worker] = set()
         self._peaks: dict[Worker, int] = {}
+        self._parts: dict[Worker, dict[str, float]] = {}
         self._children: list[Session] = []
+        self.trace: Trace | None = None
+        """Where engine processes tell what they do, if anybody wants to know."""
+        self.label = ""
+        """What their names in it begin with."""
 
     def start(
         self,
@@ -101,11 +107,14 @@ class Session:
         )
         worker = Worker(phase, self.folder, box, self._events, kernels)
         self._workers.append(worker)
+        if self.trace is not None:
+            worker.profile(self.trace.track(self.label + phase, worker.number, worker.began))
         return worker
 
     def child(self, folder: Path, options: Options) -> Session:
         """A session for a part of the run, in whatever thread; it is stopped with this one."""
         child = Session(folder, options, Silent(), self._isolation)
+        child.trace, child.label = self.trace, self.label
         self._children.append(child)
         return child
 
@@ -160,18 +169,19 @@ class Session:
                 _raise(worker, event)
             elif isinstance(event, protocol.Finished):
                 worker.busy(False)
-                self._peaks[worker] = event.peak_memory
+                self._peaks[worker], self._parts[worker] = event.peak_memory, event.parts
             else:
                 yield worker, event
                 self._check_clocks(running)
 
     def processes(self) -> list[report.Process]:
-        """How long each process was busy, and its largest memory."""
+        """How long each process was busy, with what, and its largest memory."""
         return [
             report.Process(
                 name=worker.phase,
                 seconds=round(worker.total, 3),
                 peak_memory=self._peaks.get(worker, 0),
+                parts=self._parts.get(worker, {}),
             )
             for worker in self._workers
         ]
@@ -200,11 +210,7 @@ class Session:
         if worker in self._peaks:
             return
         self._check_memory(worker, event.log)
-        how = (
-            f"was killed by {signal.Signals(-event.status).name}"
-            if event.status < 0
-            else f"ended with status {event.status}"
-        )
+        how = ended(event.status)
         last = "".join(f"\n  {line}" for line in event.log.strip().splitlines()[-3:])
         message = f"the engine {how} while {worker.phase}{last}"
         if event.status == -signal.SIGKILL:
@@ -267,4 +273,3 @@ def opened(folder: Path, options: Options, observer: Observer) -> Iterator[Sessi
                 session.close()
     finally:
         session.close()
-

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from megdump_ci import report
+from megdump_ci.spans import Mark
 
 
 def process_began() -> float:
@@ -34,12 +35,21 @@ class Stages:
         self._name = first
         self.began = self._since = now() if began is None else began
         self._spent: dict[str, float] = {first: 0.0}
+        self._listener: Callable[[Mark], None] | None = None
+
+    def listen(self, listener: Callable[[Mark], None]) -> None:
+        """Tell ``listener`` of this stage, and of those that come."""
+        self._listener = listener
+        listener(Mark(self._name, self._since))
 
     def enter(self, name: str) -> None:
         """The stage ``name`` begins, and the one before it ends."""
         self._settle()
         self._name = name
         self._spent.setdefault(name, 0.0)
+        if self._listener is not None:
+            self._listener(Mark("", self._since))
+            self._listener(Mark(name, self._since))
 
     def phases(self) -> tuple[list[report.Phase], float]:
         """The stages so far and the seconds since the first began, which is their sum."""

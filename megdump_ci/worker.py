@@ -18,9 +18,12 @@ import msgspec
 
 from megdump_ci import processor, stopping
 from megdump_ci.errors import ExitStatus, Problem
-from megdump_ci.protocol import Failed, FromWorker, ToWorker, encode
+from megdump_ci.protocol import Failed, FromWorker, Profile, ToWorker, encode
 from megdump_ci.report import Kernels
+from megdump_ci.testcase.settings import IMAGE_LIMIT
 from megdump_ci.sandbox.box import Box
+from megdump_ci.spans import Mark
+from megdump_ci.trace import Track
 
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
 """What an engine process is given of the environment; above all no token."""
@@ -100,9 +103,10 @@ class Worker:
         self._events = events
         self._log = folder / f"{phase.replace(' ', '-')}.log"
         self._watch = LogWatch(self._log)
-        self._quiet_since = time.monotonic()
+        self.began = self._quiet_since = time.monotonic()
         self._spent = self._earlier = 0.0
         self._since: float | None = None
+        self._track: Track | None = None
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *_ISOLATED, str(_ENTRY), *module_folders()],
@@ -132,6 +136,16 @@ class Worker:
     def send(self, message: ToWorker) -> None:
         """Send a message; a process that is gone is reported by its :class:`Exited`."""
         self._outbox.put(encode(message))
+
+    def profile(self, track: Track) -> None:
+        """Let the process tell ``track`` what it does when; to be asked before it has its job."""
+        self._track = track
+        self.send(Profile())
+
+    @property
+    def number(self) -> int:
+        """That of the process."""
+        return self._process.pid
 
     def busy(self, busy: bool) -> None:
         """Start or stop the clock."""
@@ -210,9 +224,22 @@ class Worker:
     def _listen(self) -> None:
         for line in self._stdout:
             self._quiet_since = time.monotonic()
-            self._events.put((self, _decode(line)))
+            event = _decode(line)
+            if not isinstance(event, Mark):
+                self._events.put((self, event))
+            elif self._track is not None:
+                self._track.take(event)
         status = self._process.wait()
+        if self._track is not None:
+            self._track.close(ended(status) if status else "")
         self._events.put((self, Exited(status, self.tail())))
+
+
+def ended(status: int) -> str:
+    """How a process ended, in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
 
 
 def _decode(line: bytes) -> FromWorker:
@@ -246,6 +273,7 @@ def _environment(home: str, threads: int, kernels: Kernels | None) -> dict[str, 
         "CUDA_VISIBLE_DEVICES": "-1",
         # Its threads wait 5 ms in a busy loop otherwise, which two processes take from each other.
         "MGB_WORKER_MAX_SPIN": "1",
+        **IMAGE_LIMIT,
         **processor.environment(),
         # 2 takes the naive kernel of every operator (dnn/src/common/utils.cpp of MegEngine).
         **({"MGB_USE_MEGDNN_DBG": "2"} if kernels == "naive" else {}),

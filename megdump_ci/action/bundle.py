@@ -43,29 +43,34 @@ class Entry:
     digest: str = ""
 
 
-def marks(folder: str) -> Marks:
-    """What tells the report files that are in ``folder`` from later ones of the same names."""
+def marks(folder: str, profile: str = "") -> Marks:
+    """What tells the report files that are in ``folder``, and a trace, from later ones."""
+    paths = [os.path.join(folder, name) for name in REPORTS] if folder else []
     found = {}
-    for name in REPORTS if folder else ():
+    for path in (*paths, *([profile] if profile else [])):
         with contextlib.suppress(OSError):
-            state = os.lstat(os.path.join(folder, name))
-            found[name] = (state.st_ino, state.st_mtime_ns)
+            state = os.lstat(path)
+            found[path] = (state.st_ino, state.st_mtime_ns)
     return found
 
 
-def entries(result: Report, folder: str, before: Marks, root: Path) -> list[Entry]:
+def entries(
+    result: Report, folder: str, before: Marks, root: Path, profile: str = ""
+) -> list[Entry]:
     """The files that the run of ``result`` wrote, models first.
 
-    ``folder`` is that of the reports, and ``before`` its :func:`marks` before the run. In the
-    archive a file has the path that it has in the workspace ``root``.
+    ``folder`` is that of the reports, ``profile`` the path of the trace, and ``before`` their
+    :func:`marks` before the run. In the archive a file has the path that it has in the workspace
+    ``root``.
     """
     graphs = [graph for graph in (result.packed, result.deploy) if graph is not None]
     digests = {graph.path: graph.digest for graph in graphs}
-    reports = [name for name, mark in marks(folder).items() if before.get(name) != mark]
+    after = marks(folder, profile)
+    reports = [path for path, mark in after.items() if before.get(path) != mark]
     found = [
         *digests,
         *(info.path for info in result.strip_info),
-        *(os.path.join(folder, name) for name in reports),
+        *reports,
     ]
     return [
         Entry(name=_name(path, root), path=path, digest=digests.get(path, ""))

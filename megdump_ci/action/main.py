@@ -59,7 +59,7 @@ def _attempt(environ: Mapping[str, str], root: Path, log: Log) -> Outcome:
             return modes.run(replace(given, pack=options), environ, root, log)
         handover = Handover(
             root,
-            (options.output, options.deploy_output),
+            (options.output, options.deploy_output, options.profile),
             (options.report,) if options.report else (),
         )
         try:
@@ -89,7 +89,7 @@ def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outc
     from megdump_ci.action import bundle, showing
     from megdump_ci.pipeline import run
 
-    before = bundle.marks(options.report)
+    before = bundle.marks(options.report, options.profile)
     with Phases(log) as phases:
         result = run(options, phases)
     showing.show_report(result, log, silent=options.silent)
@@ -101,7 +101,7 @@ def _run(options: PackOptions, job: ActionOptions, root: Path, log: Log) -> Outc
         options=options,
         result=result,
         job=job,
-        written=bundle.entries(result, options.report, before, root),
+        written=bundle.entries(result, options.report, before, root, options.profile),
     )
 
 

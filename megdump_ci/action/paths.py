@@ -13,7 +13,7 @@ from megdump_ci.options import PackOptions
 
 _TEMP = "/github/runner_temp"
 _MOUNTED = ("/github/workspace", _TEMP)
-_WRITTEN = ("output", "deploy_output", "report")
+_WRITTEN = ("output", "deploy_output", "report", "profile")
 
 
 def workspace(environ: Mapping[str, str]) -> Path:
@@ -40,6 +40,7 @@ def localised(options: PackOptions, environ: Mapping[str, str]) -> PackOptions:
         output=_moved(options.output, moves),
         deploy_output=_moved(options.deploy_output, moves),
         report=_moved(options.report, moves),
+        profile=_moved(options.profile, moves),
     )
     problems = lost(options, environ)
     if problems:

@@ -193,6 +193,7 @@ def _pack_options(options: SweepOptions, configuration: Configuration, folder: P
         "deploy_output": str(folder / "deploy.mge"),
         # What is to be seen of it stands in the sweep's own report.
         "report": "",
+        "profile": "",
         "silent": True,
         **configuration.fields,
     }

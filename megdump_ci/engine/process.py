@@ -28,6 +28,7 @@ from megdump_ci.protocol import (
     Job,
     LiteJob,
     LocateJob,
+    Profile,
     PackJob,
     Ready,
     StreamCheckJob,
@@ -37,6 +38,7 @@ from megdump_ci.protocol import (
     encode,
 )
 from megdump_ci.sandbox import limits
+from megdump_ci.spans import RECORDER, span
 from megdump_ci.sandbox.box import Box, enter
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,7 +55,7 @@ def main() -> NoReturn:
         _work(channel)
         # ru_maxrss is in KiB on Linux.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        channel.emit(Finished(peak))
+        channel.emit(Finished(peak, RECORDER.parts()))
     # Nothing is swallowed here: a fault of our own goes to the parent with its traceback.
     except Exception as error:
         channel.emit(_ended_by(error))
@@ -62,9 +64,15 @@ def main() -> NoReturn:
 
 
 def _work(channel: _Channel) -> None:
-    job: Job = channel.receive(Job)
+    job = channel.receive(Profile | Job)
+    if isinstance(job, Profile):
+        RECORDER.listen(channel.emit)
+        job = channel.receive(Job)
+    else:
+        RECORDER.listen(None)
     start = time.monotonic()
-    from megdump_ci.engine import checking, export_check, exporting, graph, packing
+    with span("import the engine"):
+        from megdump_ci.engine import checking, export_check, exporting, graph, packing
 
     channel.emit(Ready(graph.versions()))
     if isinstance(job, PackJob):
@@ -151,7 +159,8 @@ class _Channel:
         self._events.flush()
 
     def receive(self, kind: Any) -> Any:
-        line = self._messages.readline()
+        with span("wait"):
+            line = self._messages.readline()
         if not line:
             # The parent is gone or wants no more.
             os._exit(0)

@@ -167,7 +167,9 @@ def test_what_goes_in_is_what_this_run_wrote(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("report.json", "junit.xml", "report.html", "other"):
         (folder / name).write_text("an earlier run's")
-    before = bundle.marks(str(folder))
+    profile = str(tmp_path / "trace.json")
+    before = bundle.marks(str(folder), profile)
+    Path(profile).write_text("{}")
     for name in ("report.json", "report.md"):
         temporary = folder / "temporary"
         temporary.write_text("an earlier run's")
@@ -180,7 +182,7 @@ def test_what_goes_in_is_what_this_run_wrote(tmp_path: Path) -> None:
             report.StripInfo(path="/elsewhere/out.mge.json", describes="deploy", hash=0),
         ],
     )
-    found = bundle.entries(result, str(folder), before, tmp_path)
+    found = bundle.entries(result, str(folder), before, tmp_path, profile)
     assert found == [
         Entry(name="out.mge.failed", path=f"{tmp_path}/out.mge.failed", digest="sha256:1"),
         Entry(name="deploy/out.mge", path="deploy/out.mge"),
@@ -188,7 +190,10 @@ def test_what_goes_in_is_what_this_run_wrote(tmp_path: Path) -> None:
         Entry(name="elsewhere/out.mge.json", path="/elsewhere/out.mge.json"),
         Entry(name="reports/report.json", path=f"{folder}/report.json"),
         Entry(name="reports/report.md", path=f"{folder}/report.md"),
+        Entry(name="trace.json", path=profile),
     ]
+    later = bundle.marks(str(folder), profile)
+    assert bundle.entries(_result(), str(folder), later, tmp_path, profile) == []
 
 
 def test_a_run_that_wrote_nothing_has_nothing_to_upload(tmp_path: Path) -> None:
