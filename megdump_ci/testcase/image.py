@@ -2,10 +2,14 @@
 
 OpenCV's defaults hold: 8 bits a channel, channel order BGR, the orientation in the EXIF data
 applied, alpha dropped.
+
+Of the kinds of images that OpenCV decodes, the common ones are taken. Its decoders of the others
+are little used; that of Radiance HDR leaves copies in /tmp when it is given a damaged file.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,8 +19,28 @@ import numpy as np
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.files import ACCEPTED, size_of
 from megdump_ci.testcase.inputs import BYTE_LIMIT, Array, InputType, check_size
+from megdump_ci.testcase.settings import IMAGE_PIXELS
 
 _CHANNELS = (1, 3)
+
+_KINDS = re.compile(
+    rb"\x89PNG\r\n\x1a\n"
+    rb"|\xff\xd8\xff"  # JPEG
+    rb"|BM"
+    rb"|II[*+]\0|MM\0[*+]"  # TIFF, and its form for large files
+    rb"|RIFF....WEBP"
+    rb"|P[1-6]\s",  # PBM, PGM, PPM
+    re.DOTALL,
+)
+_OTHER_KINDS = {
+    b"#?": "Radiance HDR",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"GIF8": "GIF",
+    b"PF": "PFM",
+    b"Pf": "PFM",
+    b"P7": "PAM",
+    b"\x59\xa6\x6a\x95": "Sun raster",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +96,18 @@ def check_fit(target: InputType, repeat: int) -> None:
 
 
 def check_kind(file: BinaryIO) -> None:
-    """:class:`InputError` if OpenCV does not know the kind of the file, by its first bytes."""
-    if not cv2.haveImageReader(file.name):
-        raise _no_image()
+    """:class:`InputError` if the file is no image of a kind that is taken, by its first bytes."""
+    file.seek(0)
+    head = file.read(12)
+    if _KINDS.match(head):
+        return
+    for magic, name in _OTHER_KINDS.items():
+        if head.startswith(magic):
+            raise InputError(
+                f"the file is a {name} image, which is not taken",
+                "save it as PNG, JPEG, BMP, TIFF, WebP or PPM, or its values as an .npy array",
+            )
+    raise _no_image()
 
 
 def read(file: BinaryIO, target: InputType, resize: bool) -> Array:
@@ -84,6 +117,7 @@ def read(file: BinaryIO, target: InputType, resize: bool) -> Array:
     the image's own unless ``resize`` is set (bilinear). An input without a shape gets
     (1, C, H, W) with the image's own channels, and is not resized.
     """
+    check_kind(file)
     layout = None if target.shape is None else layout_of(target.shape)
     flags = cv2.IMREAD_ANYCOLOR if layout is None else cv2.IMREAD_COLOR
     pixels = _decoded(file, flags)
@@ -106,7 +140,8 @@ def _decoded(file: BinaryIO, flags: int) -> Array:
         # OpenCV looks at the declared size before it decodes, and says so by an assertion.
         raise InputError(
             f"the image is refused by OpenCV: {_reason(error)}",
-            "an image can have 2**30 pixels, and 2**20 in height and width; make it smaller",
+            f"an image can have {IMAGE_PIXELS} pixels, and 2**20 in height and width; make it"
+            " smaller",
         ) from error
     if pixels is None or pixels.size == 0:
         raise _no_image()

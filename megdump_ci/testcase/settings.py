@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+IMAGE_PIXELS = 2**28
+"""Pixels that an image may have, 16384 x 16384; decoded, it takes 0.8 GB."""
+
+IMAGE_LIMIT = {"OPENCV_IO_MAX_IMAGE_PIXELS": str(IMAGE_PIXELS)}
+"""The environment in which OpenCV refuses a larger one, by its header, before it decodes it.
+
+OpenCV reads this when it is loaded, and has a limit of 2**30 without it.
+"""
+
 
 @dataclass(frozen=True)
 class DataSettings:

@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -6,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from megdump_ci import worker
 from megdump_ci.errors import InputError
 from megdump_ci.testcase import image
 from megdump_ci.testcase.inputs import Array, InputType
+from megdump_ci.testcase.settings import IMAGE_PIXELS
+from tests.fuzz import files
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 GREY = COLOUR[:, :, 0]
@@ -116,6 +121,52 @@ def test_a_giant_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
     with pytest.raises(InputError, match=r"refused by OpenCV: .*MAX_IMAGE_PIXELS"):
         read(tmp_path, content + chunk(b"IEND", b""), (1, 3, 6, 8))
+
+
+def test_the_engine_process_has_a_limit_for_images(tmp_path: Path) -> None:
+    # A JPEG of a few bytes is decoded to whatever size it claims, the rest of it in grey.
+    content = files.lie(".jpg", 16385, 16385)
+    (tmp_path / "image").write_bytes(content)
+    script = (
+        "import sys; from megdump_ci.testcase import image; import numpy as np\n"
+        "target = image.InputType('data', (1, 3, 4, 4), np.dtype('uint8'), 'uint8')\n"
+        "try: image.read(open(sys.argv[1], 'rb'), target, False)\n"
+        "except image.InputError as error: print(error)\n"
+        "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
+    )
+    limits = worker._environment(str(tmp_path), 1, None)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "image")],
+        env={**limits, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+    )
+    assert "refused by OpenCV" in done.stdout, done
+    assert f"{IMAGE_PIXELS} pixels" in done.stdout
+    assert int(done.stdout.split()[-1]) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (encoded(COLOUR.astype(np.float32), ".hdr"), "Radiance HDR"),
+        (encoded(COLOUR.astype(np.float32), ".pfm"), "PFM"),
+        (encoded(COLOUR, ".pam"), "PAM"),
+        (encoded(COLOUR, ".ras"), "Sun raster"),
+        (b"v/1\x01" + bytes(40), "OpenEXR"),
+        (b"GIF89a" + bytes(40), "GIF"),
+    ],
+)
+def test_other_kinds_are_refused_by_name(tmp_path: Path, content: bytes, name: str) -> None:
+    with pytest.raises(InputError, match=f"is a {name} image, which is not taken") as caught:
+        read(tmp_path, content, (1, 3, 6, 8))
+    assert "PNG" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg", ".bmp", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"])
+def test_the_common_kinds_are_taken_by_their_content(tmp_path: Path, kind: str) -> None:
+    pixels = GREY if kind in (".pgm", ".pbm") else COLOUR
+    assert read(tmp_path, encoded(pixels, kind), (1, 3, 6, 8)).shape == (1, 3, 6, 8)
 
 
 def test_what_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
