@@ -33,6 +33,8 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -exec touch -h -d @0 {} +
 
 COPY image /image
+RUN python -IB /image/licences.py /opt/venv/lib/python3.*/site-packages > /THIRD-PARTY-LICENSES
+
 ARG CUDA
 RUN case "$CUDA" in \
       cut) /image/cut_and_test.sh /opt/venv ;; \
@@ -45,6 +47,7 @@ RUN case "$CUDA" in \
 FROM ${BASE} AS application
 
 COPY LICENSE entrypoint.py /opt/megdump-ci/
+COPY --from=packages /THIRD-PARTY-LICENSES /opt/megdump-ci/
 COPY megdump_ci /opt/megdump-ci/megdump_ci
 RUN PYTHONHASHSEED=0 python -m compileall -q -f --invalidation-mode unchecked-hash /opt/megdump-ci \
  && printf '%s\n' '#!/opt/venv/bin/python -IB' \
@@ -56,15 +59,19 @@ RUN PYTHONHASHSEED=0 python -m compileall -q -f --invalidation-mode unchecked-ha
 
 FROM ${BASE} AS runtime
 
-# The official image leaves out the bytecode of the standard library.
+# The official image leaves out the bytecode of the standard library, and has a pip that nothing here
+# ever runs.
 RUN start=$(date +%s) \
  && lib=$(python -c 'import os; print(os.path.dirname(os.__file__))') \
+ && rm -r "$lib"/ensurepip "$lib"/site-packages/pip* /usr/local/bin/pip* \
+ && rm -rf "$lib"/site-packages/setuptools* "$lib"/site-packages/pkg_resources \
+      "$lib"/site-packages/_distutils_hack "$lib"/site-packages/distutils-precedence.pth \
+      "$lib"/site-packages/wheel* /usr/local/bin/wheel \
  && PYTHONHASHSEED=0 python -m compileall -q -f --invalidation-mode unchecked-hash \
       -x 'site-packages|/(test|tests|idlelib|lib2to3|turtledemo)/' "$lib" \
- && find "$lib" -newermt "@$start" -exec touch -h -d @0 {} +
+ && find "$lib" /usr/local/bin -newermt "@$start" -exec touch -h -d @0 {} +
 
 COPY --from=packages /opt/venv /opt/venv
-
 
 # Where the NVIDIA runtime would show a GPU to every container: this library could do nothing on it.
 FROM runtime AS cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -109,15 +110,68 @@ def test_the_packages_are_those_of_the_lock(inside: Any) -> None:
     assert not any(line.startswith(("pip ", "pyarrow ", "opencv-python ")) for line in found)
 
 
+# pip, which would say it, is not in the image.
+_REQUIRED = """
+import sys, warnings; warnings.simplefilter("ignore")
+import pkg_resources
+# Not those that setuptools has inside.
+folders = [folder for folder in sys.path if folder.endswith("/site-packages")]
+there = {found.key: found for found in pkg_resources.WorkingSet(folders)}
+for found in there.values():
+    for wanted in found.requires():
+        if wanted.key not in there or there[wanted.key].version not in wanted:
+            print(wanted.key)
+"""
+
+
 def test_what_is_left_out_is_what_the_lock_says(inside: Any) -> None:
     left_out = {
         line.split(";")[0]
         for line in (ROOT / "requirements" / "overrides.txt").read_text().splitlines()
         if line and not line.startswith("#")
     }
-    done = inside("pip", "--python", "/opt/venv/bin/python", "check")
-    missing = {line.split(" requires ")[1].split(",")[0] for line in done.stdout.splitlines()}
-    assert missing == left_out
+    done = inside("/opt/venv/bin/python", "-I", "-c", _REQUIRED)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == left_out
+
+
+# Names of the packages in both site-packages folders that the licence list does not name, or of
+# which it has no text; then Debian's without a copyright file.
+_LICENCES = """
+import importlib.metadata, os, pathlib, subprocess
+text = pathlib.Path("/opt/megdump-ci/THIRD-PARTY-LICENSES").read_text()
+listed, texts = text.split("=" * 80, 1)
+found = list(importlib.metadata.distributions())
+found += importlib.metadata.distributions(path=["/usr/local/lib/python3.10/site-packages"])
+for package in found:
+    name = f"{package.name} {package.version}: "
+    if f"\\n{name}" not in listed or f"\\n{name}" not in texts:
+        print("python:", name)
+query = ["dpkg-query", "--show", "--showformat", "${Package}\\n"]
+debian = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
+for package in debian:
+    if not os.path.getsize(f"/usr/share/doc/{package}/copyright"):
+        print("debian:", package)
+assert os.path.getsize("/usr/local/lib/python3.10/LICENSE.txt")
+print("checked:", len(found), len(debian))
+"""
+
+
+def test_the_licence_list_names_all_packages_with_their_texts(inside: Any) -> None:
+    done = inside("/opt/venv/bin/python", "-I", "-c", _LICENCES)
+    assert done.returncode == 0, done.stderr
+    *silent, checked = done.stdout.splitlines()
+    assert silent == []
+    count = len(re.findall(r"^[a-z].*==", (ROOT / "requirements" / "run.txt").read_text(), re.M))
+    assert [int(number) for number in checked.split()[1:]] >= [count, 50]
+
+
+def test_there_is_nothing_that_installs_packages(inside: Any) -> None:
+    for module in ("pip", "ensurepip._bundled", "wheel"):
+        for python in ("/opt/venv/bin/python", "/usr/local/bin/python"):
+            done = inside(python, "-I", "-c", f"import {module}")
+            assert "No module named" in done.stderr, done.stdout
+    assert inside("sh", "-c", "command -v pip pip3 easy_install wheel").stdout == ""
 
 
 def test_the_library_has_no_device_code_and_says_so(inside: Any) -> None:
@@ -159,4 +213,5 @@ def test_the_image_runs_as_root_from_an_absolute_path(image: str) -> None:
 def test_the_application_is_this_tree_and_no_more(inside: Any) -> None:
     found = inside("sh", "-c", "ls -A /opt/megdump-ci").stdout.split()
     found = [name for name in found if name != "__pycache__"]
-    assert sorted(found) == ["LICENSE", "entrypoint.py", "megdump-ci", "megdump_ci"]
+    own = ["LICENSE", "entrypoint.py", "megdump-ci", "megdump_ci"]
+    assert sorted(found) == sorted([*own, "THIRD-PARTY-LICENSES"])
