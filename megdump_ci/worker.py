@@ -20,9 +20,9 @@ from megdump_ci import processor, stopping
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Profile, ToWorker, encode
 from megdump_ci.report import Kernels
-from megdump_ci.testcase.settings import IMAGE_LIMIT
 from megdump_ci.sandbox.box import Box
 from megdump_ci.spans import Mark
+from megdump_ci.testcase.settings import IMAGE_LIMIT
 from megdump_ci.trace import Track
 
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
