@@ -9,8 +9,9 @@ bin := .venv/bin
 setup := .venv/stamp
 overlay := .tools/samples
 linters := .tools/lint
+fuzzer := .tools/fuzz
 go_tools := .tools/go
-# More arguments for pytest, for make faults or for make lock: make test ARGS='-k grammar'
+# More arguments for pytest, make faults, make fuzz or make lock: make test ARGS='-k grammar'
 ARGS ?=
 
 .PHONY: help
@@ -34,6 +35,10 @@ test: $(setup) ## Run the unit tests and the tests on the real engine
 .PHONY: faults
 faults: $(setup) ## Plant faults, and count what is caught and what is a false alarm
 	@$(bin)/python -m tests.faults $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(setup) $(fuzzer)/stamp ## Try made-up and altered inputs, for a minute or ARGS='--seconds 600'
+	@PYTHONPATH=$(fuzzer) $(bin)/python -m tests.fuzz $(ARGS)
 
 .PHONY: test-container
 test-container: $(setup) ## Build the container and test it (needs a Docker engine)
@@ -89,7 +94,7 @@ lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions
 	    --custom-compile-command 'make lock' "requirements/$$1.in" -o "requirements/$$1.txt" \
 	    "$${@:2}" $(ARGS); }; \
 	compile uv; compile run; compile dev; compile lint; \
-	compile samples --no-emit-package numpy
+	compile samples --no-emit-package numpy; compile fuzz
 
 .PHONY: clean
 clean: ## Remove what the targets made, .venv and .tools included
@@ -104,6 +109,12 @@ $(overlay)/stamp: requirements/samples.txt $(setup)
 	@uv=$$(requirements/venv.sh uv); rm -rf $(overlay); \
 	"$$uv" pip install --quiet --python .venv --target $(overlay) --require-hashes --no-deps \
 	  -r requirements/samples.txt
+	@touch $@
+
+$(fuzzer)/stamp: requirements/fuzz.txt $(setup)
+	@uv=$$(requirements/venv.sh uv); rm -rf $(fuzzer); \
+	"$$uv" pip install --quiet --python .venv --target $(fuzzer) --require-hashes --no-deps \
+	  -r requirements/fuzz.txt
 	@touch $@
 
 $(linters)/stamp: requirements/lint.txt $(setup)
