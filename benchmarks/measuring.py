@@ -34,11 +34,15 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the tree; its largest resident memory, in bytes."""
+    """A process of the tree; its largest resident memory in bytes, its processor time in seconds.
+
+    Both as they were when it was last looked at.
+    """
 
     pid: int
     command: str
     peak: int
+    processor: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +110,13 @@ class _Watch:
             peak = _field(Path(f"/proc/{pid}/status"), "VmHWM:")
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             share = _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+            # The name, in brackets, may hold blanks; user and system time are fields 14 and 15.
+            times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         except OSError:
             return 0
         # Between fork and exec it is its parent's copy.
-        self.seen[pid] = Process(pid, " ".join(words).strip(), peak)
+        ticks = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+        self.seen[pid] = Process(pid, " ".join(words).strip(), peak, ticks)
         return share
 
     def _stop(self, why: str) -> None:

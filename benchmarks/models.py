@@ -64,15 +64,22 @@ def chain(operators: float) -> tuple[Callable[..., Any], list[tuple[int, ...]]]:
     """As many operators in a row: a convolution with its bias, a ReLU, a convolution, and so on."""
     import megengine as mge
     import megengine.functional as F
+    import numpy as np
 
     count = int(operators)
     blocks = math.ceil(count / 2)
     channels = 8
+    # Close to what keeps everything as it is, so that values stay in range however long it is.
+    same = np.eye(channels, dtype=np.float32)
     kernels = [
-        mge.tensor(weights(channels * channels, i).reshape(channels, channels, 1, 1) / channels)
+        mge.tensor(
+            (same + 1e-3 * weights(same.size, i).reshape(same.shape)).reshape(*same.shape, 1, 1)
+        )
         for i in range(blocks)
     ]
-    biases = [mge.tensor(weights(channels, i).reshape(1, channels, 1, 1)) for i in range(blocks)]
+    biases = [
+        mge.tensor(1e-4 * weights(channels, i).reshape(1, channels, 1, 1)) for i in range(blocks)
+    ]
 
     def forward(data: Any) -> Any:
         for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
@@ -92,6 +99,11 @@ def ports(count: float) -> tuple[Callable[..., Any], list[tuple[int, ...]]]:
         return [F.relu(value) * (place + 1) for place, value in enumerate(data)]
 
     return forward, [(1, 16)] * int(count)
+
+
+def port(place: int, count: int) -> str:
+    """What the input at a place is called."""
+    return "data" if count == 1 else f"data{place:03d}"
 
 
 def wide(megabytes: float) -> tuple[Callable[..., Any], list[tuple[int, ...]]]:
@@ -126,7 +138,7 @@ def dump(kind: str, path: str, format: str) -> None:
     forward, shapes = KINDS[name](float(number))
     function = jit.trace(forward, symbolic=True, capture_as_const=True)
     function(*(mge.tensor(weights(math.prod(shape), 0).reshape(shape)) for shape in shapes))
-    names = ["data"] if len(shapes) == 1 else [f"data{i:03d}" for i in range(len(shapes))]
+    names = [port(i, len(shapes)) for i in range(len(shapes))]
     function.dump(path, arg_names=names, optimize_for_inference=False, dump_format=format.upper())
 
 
