@@ -9,6 +9,7 @@ bin := .venv/bin
 setup := .venv/stamp
 overlay := .tools/samples
 linters := .tools/lint
+auditors := .tools/audit
 fuzzer := .tools/fuzz
 go_tools := .tools/go
 # More arguments for pytest, make faults, make fuzz or make lock: make test ARGS='-k grammar'
@@ -73,6 +74,16 @@ lint: $(setup) $(linters)/stamp ## Check format, style and types, the Dockerfile
 lint-workflows: $(linters)/stamp $(go_tools)/stamp ## Check the workflows and their scripts (needs Go)
 	@PATH=$(CURDIR)/$(linters)/bin:$$PATH $(go_tools)/actionlint .github/workflows/*.yml tests/workflow/*.yml
 
+.PHONY: audit
+audit: $(auditors)/stamp ## Ask what is known against the packages that are shipped (needs the network)
+	@$(auditors)/bin/python .github/scripts/audit.py $(auditors)/bin/pip-audit
+
+.PHONY: sbom
+sbom: $(auditors)/stamp ## Write the list of the packages that are shipped, out/packages.cdx.json (CycloneDX)
+	@mkdir -p out
+	@$(auditors)/bin/cyclonedx-py requirements --output-reproducible --output-format JSON \
+	  --output-file out/packages.cdx.json requirements/run.txt
+
 .PHONY: format
 format: $(setup) ## Format the code, and mend what ruff can mend
 	@$(bin)/ruff check --fix-only --quiet
@@ -93,7 +104,7 @@ lock: ## Lock requirements/*.in anew; ARGS=--upgrade takes newer versions
 	    --python-platform x86_64-manylinux_2_28 --override requirements/overrides.txt \
 	    --custom-compile-command 'make lock' "requirements/$$1.in" -o "requirements/$$1.txt" \
 	    "$${@:2}" $(ARGS); }; \
-	compile uv; compile run; compile dev; compile lint; \
+	compile uv; compile run; compile dev; compile lint; compile audit; \
 	compile samples --no-emit-package numpy; compile fuzz
 
 .PHONY: clean
@@ -121,6 +132,12 @@ $(linters)/stamp: requirements/lint.txt $(setup)
 	@uv=$$(requirements/venv.sh uv); rm -rf $(linters); \
 	"$$uv" venv --quiet --no-project --python .venv/bin/python $(linters); \
 	"$$uv" pip sync --quiet --python $(linters) --require-hashes requirements/lint.txt
+	@touch $@
+
+$(auditors)/stamp: requirements/audit.txt $(setup)
+	@uv=$$(requirements/venv.sh uv); rm -rf $(auditors); \
+	"$$uv" venv --quiet --no-project --python .venv/bin/python $(auditors); \
+	"$$uv" pip sync --quiet --python $(auditors) --require-hashes requirements/audit.txt
 	@touch $@
 
 # What go.sum does not have the hash of is not built.
