@@ -134,9 +134,10 @@ $(linters)/stamp: requirements/lint.txt $(setup)
 	"$$uv" pip sync --quiet --python $(linters) --require-hashes requirements/lint.txt
 	@touch $@
 
-$(auditors)/stamp: requirements/audit.txt $(setup)
+# Without .venv, which a release and the audit of each week would install for this alone.
+$(auditors)/stamp: requirements/audit.txt
 	@uv=$$(requirements/venv.sh uv); rm -rf $(auditors); \
-	"$$uv" venv --quiet --no-project --python .venv/bin/python $(auditors); \
+	"$$uv" venv --quiet --no-project --python 3.10 $(auditors); \
 	"$$uv" pip sync --quiet --python $(auditors) --require-hashes requirements/audit.txt
 	@touch $@
 

@@ -1,9 +1,11 @@
 """A release, as .github/workflows/release.yml makes it.
 
 ``check TAG`` demands that the tag is this tree's version and prints the release notes of
-CHANGELOG.md. ``publish TAG --image IMAGE`` adds a commit whose action.yml names the image, and
-moves the tag, and the major tag with it, to that commit: so ``uses: megdump-ci/megdump-ci@v1``
-pulls what was built and tested, and builds nothing. It runs with any Python 3.10 or newer.
+CHANGELOG.md. ``base`` prints the Dockerfile's base image by its digest of this moment, so that what
+was built on can be had again. ``publish TAG --image IMAGE`` adds a commit whose action.yml names the
+image, and moves the tag, and the major tag with it, to that commit: so
+``uses: megdump-ci/megdump-ci@v1`` pulls what was built and tested, and builds nothing. It runs with
+any Python 3.10 or newer.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 from pathlib import Path
 
 _AUTHOR = ("-c", "user.name=megdump-ci release", "-c", "user.email=release@megdump-ci.invalid")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
 
@@ -38,6 +41,21 @@ def notes(root: Path, tag: str) -> str:
     if not part or not part[1].strip():
         raise ValueError(f"CHANGELOG.md says nothing about {version}: add '## {version}'")
     return part[1].strip() + "\n"
+
+
+def base(root: Path) -> str:
+    """``NAME:TAG@sha256:...`` of the base image; :class:`ValueError` if no registry tells it."""
+    dockerfile = (root / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ARG BASE=(\S+)$", dockerfile, re.MULTILINE)
+    if not found:
+        raise ValueError("the Dockerfile has no line ARG BASE=IMAGE")
+    command = ["docker", "buildx", "imagetools", "inspect", found[1]]
+    command += ["--format", "{{ .Manifest.Digest }}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    digest = done.stdout.strip()
+    if done.returncode or not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{found[1]} has no digest: {done.stderr.strip() or repr(digest)}")
+    return f"{found[1]}@{digest}"
 
 
 def publish(root: Path, tag: str, image: str) -> list[str]:
@@ -97,19 +115,27 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def _done(given: argparse.Namespace, root: Path) -> str:
+    if given.command == "base":
+        return f"{base(root)}\n"
+    text = notes(root, given.tag)
+    if given.command == "publish":
+        text = f"moved {', '.join(publish(root, given.tag, given.image))}\n"
+    return text
+
+
 def main(arguments: list[str], root: Path) -> int:
     """Do what the arguments say in the tree at ``root``; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("base")
     for name in ("check", "publish"):
         command = commands.add_parser(name)
         command.add_argument("tag")
     command.add_argument("--image", required=True)
     given = parser.parse_args(arguments)
     try:
-        text = notes(root, given.tag)
-        if given.command == "publish":
-            text = f"moved {', '.join(publish(root, given.tag, given.image))}\n"
+        text = _done(given, root)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"release: {error}\n")
         return 1

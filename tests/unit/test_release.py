@@ -129,6 +129,39 @@ def test_an_image_by_tag_moves_nothing(
     assert git("ls-remote", "--tags", "origin") == f"{source}\trefs/tags/v1.2.3"
 
 
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is printed in place of a registry's answer."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    answer, program = folder / "answer", folder / "docker"
+    program.write_text(f'#!/bin/sh\necho "$4" > {folder}/asked\ncat {answer}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return answer
+
+
+def test_the_base_image_is_named_by_its_digest(
+    root: Path, registry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "Dockerfile", root)
+    registry.write_text(f"sha256:{'0b' * 32}\n")
+    assert run(root, "base") == 0
+    name = (registry.parent / "asked").read_text().strip()
+    assert capsys.readouterr().out == f"{name}@sha256:{'0b' * 32}\n"
+    assert f"\nARG BASE={name}\n" in "\n" + (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("answer", ["", "latest", f"sha256:{'0b' * 31}", f"md5:{'0b' * 32}"])
+def test_a_base_image_without_a_digest_ends_the_release(
+    root: Path, registry: Path, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "Dockerfile", root)
+    registry.write_text(answer)
+    assert run(root, "base") == 1
+    assert "has no digest" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("tag", ["v1.2.4", "1.2.3", "v1"])
 def test_a_tag_that_is_not_the_version_is_refused(
     root: Path, git: Git, tag: str, capsys: pytest.CaptureFixture[str]
