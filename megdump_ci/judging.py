@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -117,10 +118,22 @@ def is_constant(values: Array) -> bool:
 
 def same(left: Array, right: Array) -> bool:
     """Whether two arrays are the same in dtype, shape and bits."""
+    if left is right:
+        return True
     if left.dtype != right.dtype or left.shape != right.shape:
         return False
+    return same_bits(left, right)
+
+
+def same_bits(left: Array, right: Array) -> bool:
+    """Whether two arrays hold the same bytes, in whatever dtype and shape."""
     one, other = (np.ascontiguousarray(item).reshape(-1).view(np.uint8) for item in (left, right))
     return np.array_equal(one, other)
+
+
+def same_all(left: Sequence[Array], right: Sequence[Array]) -> bool:
+    """Whether as many arrays are pairwise the same."""
+    return len(left) == len(right) and all(map(same, left, right))
 
 
 def _too_large(found: compare.Difference, bounds: Bounds) -> str:

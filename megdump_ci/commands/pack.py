@@ -251,11 +251,12 @@ class Packing:
                 crosscheck.check_dtypes(event.model)
         elif isinstance(event, protocol.GraphWritten):
             self._written = event
-            state.packed = event.packed
             state.deploy = event.deploy if "deploy" in self._files else None
             state.change = event.change
             state.warnings += [text for text in event.warnings if text not in state.warnings]
             self._forward(event)
+        elif isinstance(event, protocol.PackedRead):
+            state.packed = event.packed
         elif isinstance(event, protocol.TestcaseWritten):
             self._forward(event)
         elif isinstance(event, protocol.AllWritten):
@@ -320,6 +321,7 @@ class Packing:
             keep_names=not options.discard_var_name,
             scratch=str(self._session.scratch),
             window=WINDOW,
+            alone=self._kernels is None,
         )
 
     def _check_job(self) -> protocol.StreamCheckJob:

@@ -23,6 +23,8 @@ from megdump_ci.judging import (
     failure,
     is_constant,
     same,
+    same_all,
+    same_bits,
 )
 from megdump_ci.protocol import (
     AllWritten,
@@ -32,6 +34,7 @@ from megdump_ci.protocol import (
     FromWorker,
     GraphWritten,
     LayoutRead,
+    PackedRead,
     StreamCheckJob,
     TestcaseWritten,
     ToWorker,
@@ -119,6 +122,7 @@ class PackedGraph:
         ]
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._whole: graph.Function | None = None
+        self._places: list[int] = []
 
     @property
     def model_inputs(self) -> list[str]:
@@ -162,7 +166,8 @@ class PackedGraph:
         except RuntimeError as error:
             self._shapes = None
             raise graph.GraphRefused(doing, error) from None
-        outputs, rest = values[: len(self.outputs)], values[len(self.outputs) :]
+        found = [values[place] for place in self._places]
+        outputs, rest = found[: len(self.outputs)], found[len(self.outputs) :]
         computed, errors = rest[: len(self.assertions)], rest[len(self.assertions) :]
         numbers = [float(error.reshape(-1)[0]) for error in errors]
         return Result(outputs, computed, numbers, self._held(numbers, failed))
@@ -170,13 +175,18 @@ class PackedGraph:
     def _compiled(self, feeds: Mapping[str, Array]) -> graph.Function:
         shapes = {name: tuple(value.shape) for name, value in feeds.items()}
         if self._whole is None or shapes != self._shapes:
+            wanted = [
+                *(graph.real_values(var) for var in self.outputs),
+                *(assertion.computed for assertion in self.assertions),
+                *(assertion.error for assertion in self.assertions),
+            ]
+            # What an assertion compares is most often the output itself: it is taken once.
+            distinct = {var.id: var for var in wanted}
+            place = {number: at for at, number in enumerate(distinct)}
+            self._places = [place[var.id] for var in wanted]
             self._whole = graph.Function(
                 self.loaded.graph,
-                [
-                    *(graph.real_values(var) for var in self.outputs),
-                    *(assertion.computed for assertion in self.assertions),
-                    *(assertion.error for assertion in self.assertions),
-                ],
+                list(distinct.values()),
                 self.loaded.inputs,
                 shapes,
                 effects=[assertion.result for assertion in self.assertions],
@@ -233,9 +243,8 @@ def _unsteady(packed_graph: PackedGraph, feeds: Mapping[str, Array], result: Res
 
     ``load_and_run`` warms up before it looks, so a model that draws random numbers fails there.
     """
-    first = [value.tobytes() for value in (*result.outputs, *result.computed)]
     again = packed_graph.run(feeds, "running testcase 0 once more")
-    if [value.tobytes() for value in (*again.outputs, *again.computed)] == first:
+    if same_all([*result.outputs, *result.computed], [*again.outputs, *again.computed]):
         return ""
     return "a second run gives other results: the model draws random numbers, or keeps a state"
 
@@ -272,7 +281,7 @@ def _misplaced(feeds: Mapping[str, Array], truth: Truth) -> str:
     for name, wanted in (truth.inputs or {}).items():
         if name not in feeds:
             return f"the packed file has no input {name}"
-        if feeds[name].shape != wanted.shape or feeds[name].tobytes() != wanted.tobytes():
+        if feeds[name].shape != wanted.shape or not same_bits(feeds[name], wanted):
             return f"the value in the file for input {name} is not the one that was given"
     return ""
 
@@ -363,6 +372,8 @@ class StreamCheck:
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, packed.Extent(message.offset, message.size))
         self._graph = PackedGraph(content, self.job.gates)
+        format = packed.graph_format(content)
+        self.emit(PackedRead(facts(self.job.packed, content, format, self._graph.loaded)))
         if self.job.deploy:
             self._deploy = graph.load(Path(self.job.deploy).read_bytes(), "the deploy model")
         for assertion, found in zip(self._graph.assertions, self._graph.tolerances, strict=True):
@@ -426,7 +437,7 @@ def _with_deploy(
         except RuntimeError as error:
             raise graph.GraphRefused("running the deploy model on testcase 0", error) from None
         wanted = packed_graph.run(feeds, "running testcase 0 once more").outputs
-        if [value.tobytes() for value in values] == [value.tobytes() for value in wanted]:
+        if same_all(values, wanted):
             return checked
         reason = "the deploy model does not compute what the packed graph computes"
     return msgspec.structs.replace(checked, passed=False, reason=reason)
@@ -447,7 +458,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         emit(
             LayoutRead(
                 facts(job.packed, content, layout.format, packed_graph.loaded),
-                facts(model.path, model.content, model.format, model.loaded) if model else None,
+                model.facts() if model else None,
                 len(layout.testcases),
             )
         )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from megdump_ci import baseline, changes, compare, packed, report
 from megdump_ci.alignment import Alignment, Constant, Side, aligned
 from megdump_ci.engine import graph
-from megdump_ci.engine.packing import Feeds, Model, Reference, evaluated, facts, read_model
+from megdump_ci.engine.packing import Feeds, Model, Reference, evaluated, read_model
 from megdump_ci.engine.probing import network_of
 from megdump_ci.errors import InputError
 from megdump_ci.gates import Gates
@@ -38,7 +38,7 @@ _TELLING = 8
 
 @dataclass(frozen=True)
 class Read:
-    """A model in memory, once: its bytes are let go as soon as the graph is loaded."""
+    """A model in memory, once."""
 
     model: Model
     facts: report.Graph
@@ -52,13 +52,13 @@ class Read:
         with packed.opened(path, "a dumped model (.mge)") as file:
             is_packed = packed.is_packed(file)
         model = _unpacked(path) if is_packed else read_model(path, shown)
-        found = facts(shown, model.content, model.format, model.loaded)
+        found = model.facts(shown)
         if is_packed:
             with packed.opened(path, "a packed model") as file:
                 size = file.seek(0, 2)
                 found = msgspec.structs.replace(found, size=size, digest=packed.digest(file))
         network, numbers = network_of(model.loaded.outputs)
-        return cls(dataclasses.replace(model, content=b""), found, network, numbers, is_packed)
+        return cls(model, found, network, numbers, is_packed)
 
     def arrays(self, wanted: Sequence[int]) -> list[Array]:
         """The values of constants, quantised ones as the real ones they mean."""
@@ -133,13 +133,13 @@ def _unpacked(path: str) -> Model:
     expects = {assertion.expect for assertion in assertions}
     outputs = graph.compared_vars(loaded)
     inputs = {name: var for name, var in loaded.inputs.items() if name not in expects}
-    return Model(
+    return Model.of(
+        content,
+        layout.format,
+        dataclasses.replace(loaded, inputs=inputs, outputs=outputs),
         path=path,
-        content=content,
-        format=layout.format,
-        loaded=dataclasses.replace(loaded, inputs=inputs, outputs=outputs),
-        types=tuple(graph.input_type(name, var) for name, var in inputs.items()),
-        outputs=tuple(var.name for var in outputs),
+        file=path,
+        offset=layout.graph.offset,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from megdump_ci import report
 from megdump_ci.engine import spool
-from megdump_ci.engine.packing import Model, Reference, facts, read_model
+from megdump_ci.engine.packing import Model, Reference, read_model
 from megdump_ci.gates import Gates
 from megdump_ci.judging import compared, compared_with_python, digest, failure, is_constant
 from megdump_ci.protocol import Checked, ExportCheckJob, FileDigested, FromWorker, ModelsRead
@@ -25,11 +24,7 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
     """Do an :class:`ExportCheckJob`."""
     dumped = read_model(job.dumped, job.shown)
     exported = read_model(job.exported, f"what was exported of {job.shown}")
-    emit(
-        ModelsRead(
-            _facts(dumped, job.shown), _facts(exported, job.exported), _renamed(job, exported)
-        )
-    )
+    emit(ModelsRead(dumped.facts(), exported.facts(job.exported), _renamed(job, exported)))
     job.gates.check_names(exported.outputs, "the exported model")
     references = Reference(dumped), Reference(exported)
     for index, (text, sample) in enumerate(zip(job.specs, job.samples, strict=True)):
@@ -60,12 +55,7 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
                 )
             )
         )
-    whole = f"sha256:{hashlib.sha256(exported.content).hexdigest()}"
-    emit(FileDigested(len(exported.content), whole))
-
-
-def _facts(model: Model, path: str) -> report.Graph:
-    return facts(path, model.content, model.format, model.loaded)
+    emit(FileDigested(exported.part.size, exported.digest))
 
 
 def _renamed(job: ExportCheckJob, exported: Model) -> list[str]:

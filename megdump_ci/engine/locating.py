@@ -80,7 +80,7 @@ def _sampled(job: LocateJob) -> _Read:
     count = len(job.sample.inputs)
     arrays = spool.read(Path(job.sample.spool), count + job.sample.outputs, keep=True)
     feeds = dict(zip(job.sample.inputs, arrays, strict=False))
-    return exported.loaded, exported.content, exported.format, feeds
+    return exported.loaded, exported.read(), exported.format, feeds
 
 
 def _feeds(model: Model, loaded: graph.LoadedGraph, values: Sequence[Array]) -> dict[str, Array]:
@@ -127,7 +127,7 @@ class _Graphs:
         other = Inside.of(loaded, graph.compared_vars(loaded))
         kept = alterations.names_kept(content, other.network)
         try:
-            anew = alterations.anew(model.content, loaded, format)
+            anew = alterations.anew(model.read(), loaded, format)
         except EngineError as error:
             notes = [f"the model could not be optimised anew: {error.problems[0].message}"]
             if not kept:

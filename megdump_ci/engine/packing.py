@@ -23,6 +23,7 @@ from megdump_ci.protocol import (
     FromWorker,
     GraphWritten,
     ModelLoaded,
+    PackedRead,
     PackJob,
     TestcaseWritten,
 )
@@ -38,20 +39,62 @@ _MOST_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Model:
-    """The input model: its bytes, the graph they hold, and what may be fed to it."""
+    """A model in memory, once: the graph that its bytes hold, and what may be fed to it."""
 
     path: str
-    content: bytes
+    """What it is called in messages."""
+    file: str
+    part: packed.Extent
+    """Where its bytes are in the file."""
+    digest: str
     format: str
     loaded: graph.LoadedGraph
     types: tuple[values.InputType, ...]
     outputs: tuple[str, ...]
 
+    @classmethod
+    def of(
+        cls,
+        content: bytes,
+        format: str,
+        loaded: graph.LoadedGraph,
+        *,
+        path: str,
+        file: str,
+        offset: int = 0,
+    ) -> Model:
+        """The model that ``loaded`` is, with what has to be known of its bytes."""
+        return cls(
+            path=path,
+            file=file,
+            part=packed.Extent(offset, len(content)),
+            digest=digest_of(content),
+            format=format,
+            loaded=loaded,
+            types=tuple(graph.input_type(name, var) for name, var in loaded.inputs.items()),
+            outputs=tuple(var.name for var in loaded.outputs),
+        )
+
+    def read(self) -> bytes:
+        """Its bytes once more; :class:`InputError` if they are others by now."""
+        with packed.opened(self.file, "a dumped model (.mge)") as file:
+            content = packed.read(file, self.part)
+        if digest_of(content) != self.digest:
+            raise InputError(
+                f"{self.path} changed while it was read",
+                "run again once nothing writes to it any more",
+            )
+        return content
+
+    def facts(self, path: str = "") -> report.Graph:
+        """What the report says of it; it is ``path`` there, if that is not what it is called."""
+        return _facts(path or self.path, self.part.size, self.digest, self.format, self.loaded)
+
 
 def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], None]) -> None:
     """Do a :class:`PackJob`; ``wait`` returns when one more testcase may be written."""
     model = read_model(job.model, job.shown)
-    emit(ModelLoaded(facts(model.path, model.content, model.format, model.loaded)))
+    emit(ModelLoaded(model.facts()))
     _check_names(model)
     job.gates.check_names(model.outputs, "the model")
     reference = Reference(model)
@@ -64,6 +107,8 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     first = next(cases)
     graph_written = _write_graph(job, model, [tuple(value.shape) for value in first.results])
     emit(graph_written)
+    if job.alone:
+        emit(PackedRead(_read_back(job, graph_written)))
     with open(job.packed, "ab") as file:
         for index, case in enumerate(itertools.chain([first], cases)):
             wait()
@@ -144,36 +189,35 @@ def read_model(path: str, shown: str = "") -> Model:
         file.seek(0)
         content = file.read()
     shown = shown or path
-    loaded = graph.load(content, shown)
-    return Model(
-        path=shown,
-        content=content,
-        format=format,
-        loaded=loaded,
-        types=tuple(graph.input_type(name, var) for name, var in loaded.inputs.items()),
-        outputs=tuple(var.name for var in loaded.outputs),
-    )
+    return Model.of(content, format, graph.load(content, shown), path=shown, file=path)
+
+
+def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> report.Graph:
+    """What the report says of a graph in a file."""
+    return _facts(path, len(content), digest_of(content), format, loaded)
 
 
 @span("describe a graph")
-def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> report.Graph:
-    """What the report says of a graph in a file."""
-    elements, size = graph.count_parameters(loaded.outputs)
+def _facts(
+    path: str, size: int, digest: str, format: str, loaded: graph.LoadedGraph
+) -> report.Graph:
+    census = graph.census(loaded.outputs)
     return report.Graph(
         path=path,
-        size=len(content),
-        digest=_digest(content),
+        size=size,
+        digest=digest,
         format=format,
         inputs=[graph.tensor_facts(name, var) for name, var in loaded.inputs.items()],
         outputs=[graph.tensor_facts(var.name, var) for var in loaded.outputs],
-        operators=graph.count_operators(loaded.outputs),
-        parameters=elements,
-        parameter_bytes=size,
-        dtypes=graph.count_dtypes(loaded.outputs),
+        operators=census.operators,
+        parameters=census.parameters,
+        parameter_bytes=census.parameter_bytes,
+        dtypes=census.dtypes,
     )
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """``sha256:<hex>`` of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -254,10 +298,10 @@ def _check_names(model: Model) -> None:
 def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) -> GraphWritten:
     """Write header and graph to the packed file, and the deploy model to its own.
 
-    The graph is loaded anew and let go at the end: what optimising leaves in memory would
-    otherwise stay for the whole run.
+    To optimise it, the graph is loaded anew and let go at the end: what that leaves in memory
+    would otherwise stay for the whole run.
     """
-    loaded = graph.load(model.content, model.path)
+    loaded = graph.load(model.read(), model.path) if job.optimize else model.loaded
     graph.keep_input_names(loaded)
     outputs = graph.optimize(loaded, job.optimizations) if job.optimize else list(loaded.outputs)
     warnings = restore_names(outputs, model.outputs)
@@ -273,7 +317,7 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
             Path(job.deploy).write_bytes(content)
             # The metadata names the passes, and so differs where the graph is the same.
             bare, _ = graph.dump(outputs, format, keep_names=job.keep_names)
-            deploy = msgspec.structs.replace(deploy, graph_digest=_digest(bare))
+            deploy = msgspec.structs.replace(deploy, graph_digest=digest_of(bare))
     deploy_strip = graph.strip_info(outputs)
     ends = outputs + _assertions(job, loaded, outputs, model.outputs, shapes)
     content, content_hash = graph.dump(
@@ -289,7 +333,6 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
     return GraphWritten(
         offset=len(head),
         size=len(content),
-        packed=facts(job.packed, content, format, graph.load(content, "the packed graph")),
         deploy=deploy if job.deploy else None,
         change=_change(job, model, deploy),
         strip_info=strip,
@@ -300,12 +343,19 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
     )
 
 
+def _read_back(job: PackJob, written: GraphWritten) -> report.Graph:
+    """What the report says of the packed graph, where no other process reads it."""
+    with open(job.packed, "rb") as file:
+        content = packed.read(file, packed.Extent(written.offset, written.size))
+    format = packed.graph_format(content)
+    return facts(job.packed, content, format, graph.load(content, "the packed graph"))
+
+
 def _change(job: PackJob, model: Model, deploy: report.Graph | None) -> report.Change | None:
     """What optimising changed, where it was asked for."""
     if not job.optimize or deploy is None:
         return None
-    before = facts(model.path, model.content, model.format, model.loaded)
-    return difference.between(before, deploy, job.optimizations)
+    return difference.between(model.facts(), deploy, job.optimizations)
 
 
 def _assertions(
