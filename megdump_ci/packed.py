@@ -33,6 +33,13 @@ _FBS_FEATURES = b"MGBC"
 _FBS_PLAIN = b"MGBS"
 # flatbuffers file identifier of FBS_V2 (src/serialization/impl/schema_v2.fbs).
 _FBS_V2_ID = b"mgv2"
+
+LIMITS = {"fbs_v2": 2**31 - 1}
+"""Bytes that a graph can have by its format. FBS_V2 is one flatbuffer, whose offsets have 31 bits;
+in FBS the tensors are outside of it. The engine writes larger ones, and cannot load them."""
+NO_SUCH_LIMIT = (
+    "format fbs has no such limit: dump the model with dump_format='FBS', or pack with --format fbs"
+)
 _BLOCK = 1 << 20
 
 
@@ -198,6 +205,14 @@ def digest(file: BinaryIO) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
+def check_room(size: int, format: str, what: str, hint: str = NO_SUCH_LIMIT) -> None:
+    """:class:`FormatError` with ``hint`` if ``format`` cannot hold a graph of ``size`` bytes."""
+    limit = LIMITS.get(format, size)
+    if size > limit:
+        message = f"{what} takes {size} bytes, more than the {limit} that format {format} can hold"
+        raise FormatError(message, hint)
+
+
 def _check_part_format(path: str, what: str, offset: int, found: str, formats: list[str]) -> None:
     if not found:
         raise FormatError(
@@ -229,6 +244,7 @@ def _graph_size(file: BinaryIO, offset: int, limit: int, path: str, what: str) -
             f" {limit}",
             "copy or dump it again (was it fetched whole, and not as a Git LFS pointer?)",
         )
+    check_room(size, graph_format(head), f"{path}: {what}")
     return size
 
 

@@ -126,3 +126,36 @@ def test_a_pointer_in_place_of_a_packed_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(packed.FormatError, match="Git LFS pointer") as caught:
         packed.check_packed(str(path))
     assert "git lfs pull" in caught.value.problems[0].hint
+
+
+@given(st.sampled_from(["fbs", "fbs_v2"]), st.integers(1, 2**34))
+def test_room_is_what_the_offsets_of_a_format_reach(format: str, size: int) -> None:
+    if format == "fbs" or size < 2**31:
+        packed.check_room(size, format, "the model")
+        return
+    with pytest.raises(packed.FormatError, match=rf"^the model takes {size} bytes.* 2147483647 "):
+        packed.check_room(size, format, "the model")
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**31, 2**32 - 5])
+def test_a_model_that_the_engine_wrote_and_cannot_load_is_named(tmp_path: Path, size: int) -> None:
+    path = write(tmp_path, fbs_v2(b"abcd"))
+    with path.open("r+b") as file:
+        file.write(struct.pack("<I", size - 4))
+        # It takes no room on the disk.
+        file.truncate(size)
+    if size < 2**31:
+        packed.check_model(str(path))
+        return
+    with pytest.raises(packed.FormatError, match=f"takes {size} bytes") as caught:
+        packed.check_model(str(path))
+    assert "FBS" in caught.value.problems[0].hint
+
+
+def test_tensors_of_the_format_without_that_limit_may_take_more(tmp_path: Path) -> None:
+    head = b"MGBC" + bytes(12) + struct.pack("<Q", 5 << 30)
+    path = write(tmp_path, head)
+    with path.open("r+b") as file:
+        file.seek((5 << 30) + len(head))
+        file.write(struct.pack("<I", 1) + b"x")
+    packed.check_model(str(path))
