@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from megdump_ci import lfs
+from megdump_ci import lfs, reading
 from megdump_ci.errors import InputError
 
 MAGIC = b"mgbtest0"
@@ -72,14 +71,12 @@ class FormatError(InputError):
 
 def opened(path: str, what: str) -> BinaryIO:
     """``path``, opened to be read; :class:`InputError` if it is no readable file."""
+    hint = f"give the path of {what}"
     try:
-        # A pipe or a device could block the open, or never end.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise InputError(f"{path} is not a file", f"give the path of {what}")
-        return open(path, "rb")
+        return reading.opened(path, hint)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot read {path}: {reason}", f"give the path of {what}") from None
+        raise InputError(f"cannot read {path}: {reason}", hint) from None
 
 
 def header(count: int) -> bytes:

@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from megdump_ci import processor, stopping
+from megdump_ci import processor, reading, stopping
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Profile, ToWorker, encode
 from megdump_ci.report import Kernels
@@ -113,7 +113,10 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(box.home, len(box.cores), kernels),
+                env={
+                    **_environment(box.home, len(box.cores), kernels),
+                    **reading.environment(str(folder)),
+                },
                 # Ctrl-C in a terminal goes to this process, which ends the worker in order.
                 start_new_session=True,
             )

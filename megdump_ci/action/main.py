@@ -38,7 +38,7 @@ def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
     root = paths.workspace(environ)
     os.chdir(root)
     _annotate_unknown(environ, root, log)
-    with _on_stop(_stop):
+    with _on_stop(_stop), paths.confined(environ):
         outcome = _attempt(environ, root, log)
     # From here it takes a moment, and the next steps (if: always()) want to know the verdict.
     with _on_stop(signal.SIG_IGN):

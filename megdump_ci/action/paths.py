@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from megdump_ci import reading, target
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.options import PackOptions
 
 _TEMP = "/github/runner_temp"
 _MOUNTED = ("/github/workspace", _TEMP)
+_CODE = re.compile(r"(?<=\.py):.*", re.DOTALL)
 _WRITTEN = ("output", "deploy_output", "report", "profile")
 
 
@@ -42,10 +46,39 @@ def localised(options: PackOptions, environ: Mapping[str, str]) -> PackOptions:
         report=_moved(options.report, moves),
         profile=_moved(options.profile, moves),
     )
-    problems = lost(options, environ)
+    problems = lost(options, environ) + unreadable(options)
     if problems:
         raise InputError(problems)
     return options
+
+
+def confined(environ: Mapping[str, str]) -> AbstractContextManager[None]:
+    """On a runner, reading is limited to the folders of its machine."""
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return contextlib.nullcontext()
+    return reading.confined([workspace(environ), *map(Path, _MOUNTED)])
+
+
+def unreadable(options: PackOptions) -> list[Problem]:
+    """A problem for each named file that may not be read.
+
+    Of ``data`` that is the lists; which part of a spec is a path the model's names tell, and it is
+    looked at where it is opened.
+    """
+    model = _CODE.sub("", options.model) if target.is_code(options.model) else options.model
+    named = {"model": model, "baseline": options.baseline}
+    lists = [item.strip()[1:].strip() for item in options.data if item.strip().startswith("@")]
+    found = []
+    for name, path in [*named.items(), *(("data", path) for path in lists)]:
+        try:
+            if path:
+                reading.check(path)
+        except InputError as error:
+            found += [
+                dataclasses.replace(problem, message=f"{name}: {problem.message}")
+                for problem in error.problems
+            ]
+    return found
 
 
 def shown(path: str, root: Path) -> str:
@@ -64,10 +97,10 @@ def _moves(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _moved(text: str, moves: Mapping[str, str]) -> str:
-    for source, target in moves.items():
+    for source, place in moves.items():
         # Only where a path begins, and only whole names.
         pattern = rf"(?<![\w./-]){re.escape(source)}(?=/|;|$)"
-        text = re.sub(pattern, lambda _, target=target: target, text)  # type: ignore[misc]
+        text = re.sub(pattern, lambda _, place=place: place, text)  # type: ignore[misc]
     return text
 
 
@@ -81,7 +114,14 @@ def lost(options: PackOptions, environ: Mapping[str, str]) -> list[Problem]:
     for name in _WRITTEN:
         path = getattr(options, name)
         target = Path(os.path.realpath(root / path))
-        if path and not any(target.is_relative_to(folder) for folder in kept):
+        if path and ".git" in target.parts:
+            found.append(
+                Problem(
+                    f"{name.replace('_', '-')} is {path}, which is in a folder .git",
+                    "write elsewhere: that folder is the checkout's own",
+                )
+            )
+        elif path and not any(target.is_relative_to(folder) for folder in kept):
             found.append(
                 Problem(
                     f"{name.replace('_', '-')} is {path}, which is not in the workspace and would"

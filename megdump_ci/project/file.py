@@ -30,7 +30,7 @@ from typing import Any
 
 import tomli
 
-from megdump_ci import target
+from megdump_ci import reading, target
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.options import PackOptions
 from megdump_ci.project import names, paths, placeholders
@@ -38,6 +38,8 @@ from megdump_ci.project.lines import Lines
 from megdump_ci.project.options import NAME
 from megdump_ci.project.tables import PATH, WATCH, Given, Keys, Place, Problems, Reader
 
+_MOST = 16 << 20
+"""Bytes that a project file may have."""
 _OPTION = re.compile(r"(?:--)?([a-z0-9-]+)")
 
 
@@ -106,13 +108,11 @@ def read(path: str) -> Project:
 
 
 def _text(path: str) -> str:
+    hint = f"list the models in a {NAME}, or name the file that lists them"
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return reading.content(path, _MOST, hint).decode("utf-8-sig")
     except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}",
-            f"list the models in a {NAME}, or name the file that lists them",
-        ) from error
+        raise InputError(f"cannot read {path}: {error.strerror}", hint) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8", "save it as UTF-8") from error
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 from wcmatch import glob
 
-from megdump_ci import merged, report
+from megdump_ci import merged, reading, report
 from megdump_ci.errors import ExitStatus, InputError, Problem
 from megdump_ci.project import matrix
 from megdump_ci.project.running import REPORT
@@ -18,6 +17,9 @@ _NO_REPORT = (
     "look at the job that runs it: it was stopped before it left one, or did not upload it"
     " (upload: true)"
 )
+_PLAN_FORM = "make it: megdump-ci plan > plan.json"
+_MOST = 512 << 20
+"""Bytes that a report, or a plan, may have."""
 _PLAN = "merge the reports of the jobs of that plan only"
 
 
@@ -64,19 +66,22 @@ def merge(
 def planned_in(path: str) -> dict[str, str]:
     """What :func:`matrix.planned_in` finds in ``path``; :class:`InputError` if it is no plan."""
     try:
-        return matrix.planned_in(Path(path).read_text())
+        return matrix.planned_in(reading.content(path, _MOST, _PLAN_FORM).decode())
     except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}", "make it: megdump-ci plan > plan.json"
-        ) from error
+        raise InputError(f"cannot read {path}: {error.strerror}", _PLAN_FORM) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8", "make it: megdump-ci plan > plan.json") from error
+        raise InputError(f"{path} is not UTF-8", _PLAN_FORM) from error
 
 
 def _files(given: Sequence[str], problems: list[Problem], *, lenient: bool) -> list[str]:
     """The report files, each once; where a plan tells what has to be there, none is no problem."""
     found: dict[str, str] = {}
     for text in given:
+        try:
+            reading.check_name(text)
+        except InputError as error:
+            problems += error.problems
+            continue
         if os.path.isdir(text):
             paths = [os.path.join(text, name) for name in _matching(f"**/{REPORT}", text)]
         else:
@@ -97,7 +102,9 @@ def _matching(pattern: str, folder: str) -> list[str]:
 
 def _read(path: str, problems: list[Problem]) -> merged.Entry | None:
     try:
-        found = report.from_json(Path(path).read_bytes())
+        found = report.from_json(reading.content(path, _MOST, f"give {REPORT} files"))
+    except InputError as error:
+        problems += error.problems
     except OSError as error:
         problems.append(Problem(f"cannot read {path}: {error.strerror}", "give a file"))
     except msgspec.MsgspecError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wcmatch import glob
 
-from megdump_ci import target
+from megdump_ci import reading, target
 from megdump_ci.errors import InputError, Problem
 
 _FLAGS = glob.GLOBSTAR
@@ -20,6 +20,7 @@ def matching(folder: Path, pattern: str) -> list[str]:
     A file that is called as the pattern is written is the one that is meant. Raises
     :class:`InputError` if there is none.
     """
+    reading.check_name(str(folder / pattern))
     if (folder / pattern).is_file():
         return [os.path.normpath(pattern)]
     found = glob.glob(pattern, flags=_FLAGS, root_dir=str(folder))
@@ -34,6 +35,9 @@ def matching(folder: Path, pattern: str) -> list[str]:
 
 def check_found(folder: Path, patterns: Iterable[str]) -> None:
     """:class:`InputError` for patterns that nothing is called, and that would watch nothing."""
+    patterns = list(patterns)
+    for pattern in patterns:
+        reading.check_name(str(folder / pattern))
     problems = [
         Problem(
             f"there is nothing called '{pattern}' in {_shown(folder)} to watch",

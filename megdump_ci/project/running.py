@@ -19,7 +19,7 @@ from typing import IO, Protocol
 
 import msgspec
 
-from megdump_ci import merged, report, stopping
+from megdump_ci import merged, reading, report, stopping
 from megdump_ci.errors import ExitStatus, InputError, Problem
 from megdump_ci.options import to_argv
 from megdump_ci.output import make_folder
@@ -40,7 +40,7 @@ _START = (
     " stopping.end_with_parent(signal.SIGTERM, int(sys.argv.pop(1)));"
     " from megdump_ci.cli import main; sys.exit(main())"
 )
-_ENVIRONMENT = (*KEPT_ENVIRONMENT, "HOME", "TMPDIR")
+_ENVIRONMENT = (*KEPT_ENVIRONMENT, "HOME", "TMPDIR", reading.FOLDERS)
 _MOST_JOBS = 4
 _ASKED = 15
 """How often a process is asked to end at once, every 0.2 s, before it is killed."""

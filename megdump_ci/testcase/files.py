@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import BinaryIO
 
-from megdump_ci import lfs
+from megdump_ci import lfs, reading
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.faults import shown
 
 NPY_MAGIC = b"\x93NUMPY"
 ACCEPTED = "give an image (JPEG, PNG, BMP, ...) or an array that numpy.save wrote (.npy)"
+_NOT_A_LIST = f"{ACCEPTED}; write '@list.txt' for a list of them"
 
 # OpenCV 4.10 and 4.11 can write through a wild pointer when they decode one (CVE-2025-53644), and
 # 4.12, in which that is mended, needs numpy 2.
@@ -38,7 +38,9 @@ def open_data(path: str, folder: str) -> BinaryIO:
     """
     found = _find(path, folder)
     try:
-        file = open(found, "rb")  # noqa: SIM115  # the caller closes it
+        file = reading.opened(found, ACCEPTED)
+    except reading.NotRegular as error:
+        raise InputError(f"is {error.kind}", _NOT_A_LIST) from error
     except OSError as error:
         raise _unreadable(error) from error
     try:
@@ -62,18 +64,16 @@ def is_npy(file: BinaryIO) -> bool:
 
 def _find(path: str, folder: str) -> str:
     places = [path] if os.path.isabs(path) or not folder else [path, os.path.join(folder, path)]
+    # Of a list's lines, one of the two may be outside of what may be read, and the other not.
+    inside = [place for place in places if reading.names_inside(place)]
+    reading.check_name(inside[0] if inside else path)
     try:
-        found = [place for place in places if _exists(place)]
+        found = [place for place in inside if _exists(place)]
     except OSError as error:
         raise _unreadable(error) from error
     if not found:
         raise InputError("no such file", _where_looked(path, folder))
-    # Opening a pipe or a device could wait for ever, so the kind is asked for first.
-    regular = [place for place in found if os.path.isfile(place)]
-    if not regular:
-        kind = "is a folder" if os.path.isdir(found[0]) else "is not a regular file"
-        raise InputError(kind, f"{ACCEPTED}; write '@list.txt' for a list of them")
-    return regular[0]
+    return next(filter(os.path.isfile, found), found[0])
 
 
 def _exists(path: str) -> bool:
@@ -100,8 +100,6 @@ def _where_looked(path: str, folder: str) -> str:
 
 
 def _check(file: BinaryIO) -> None:
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        raise InputError("is not a regular file", ACCEPTED)
     if size_of(file) == 0:
         raise InputError("the file is empty", ACCEPTED)
     head = file.read(32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from megdump_ci import reading
 from megdump_ci.errors import InputError
 from megdump_ci.testcase.faults import shown
 from megdump_ci.testcase.grammar import is_random
@@ -43,7 +44,7 @@ def _read(path: str) -> str:
     if not path:
         raise InputError("'@' names no list file", "write @ and the path of the list: @list.txt")
     try:
-        with open(path, "rb") as file:
+        with reading.opened(path, "give a file with one testcase a line", link=False) as file:
             data = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise InputError(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from megdump_ci import reading
 from megdump_ci.action import paths
 from megdump_ci.errors import InputError
 from megdump_ci.options import PackOptions
@@ -60,6 +61,73 @@ def test_a_file_that_would_be_lost_is_refused(tmp_path: Path, name: str, path: s
     with pytest.raises(InputError, match="not in the workspace") as caught:
         paths.localised(_options(**{name: path}), _environ(workspace))
     assert path in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("path", [".git/out.mge", "base/.git/hooks/post-checkout", "link/x"])
+@pytest.mark.parametrize("name", ["output", "deploy_output", "report"])
+def test_nothing_is_written_into_a_folder_of_git(tmp_path: Path, name: str, path: str) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "link").symlink_to(".git")
+    with pytest.raises(InputError, match=r"in a folder \.git"):
+        paths.localised(_options(**{name: path}), _environ(tmp_path))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with links that lead out of it."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("a.npy")
+    (folder / "link").symlink_to("../secret")
+    (folder / "link.py").symlink_to("../secret")
+    (folder / "up").symlink_to("..")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret", "link", "up/secret", "/etc/passwd", "/proc/self/maps"]
+)
+@pytest.mark.parametrize("name", ["model", "baseline", "data"])
+def test_a_file_outside_of_the_workspace_is_refused(workspace: Path, name: str, path: str) -> None:
+    environ = _environ(workspace)
+    options = _options(**{name: ("#rand(0,1)", f"@{path}") if name == "data" else path})
+    with paths.confined(environ), pytest.raises(InputError, match="workspace") as caught:
+        paths.localised(options, environ)
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(f"{name}: {path} ")
+    # The command takes them, and so does the action where no runner is.
+    for other in (environ, {}):
+        with paths.confined({}):
+            assert paths.localised(options, other) == options
+
+
+def test_code_outside_of_the_workspace_is_refused(workspace: Path) -> None:
+    environ = _environ(workspace)
+    for model in ("../code.py:net", "link.py:net", "link.py"):
+        with paths.confined(environ), pytest.raises(InputError, match=r"^model: "):
+            paths.localised(_options(model=model), environ)
+
+
+def test_what_cannot_be_read_or_written_is_told_together(workspace: Path) -> None:
+    environ = _environ(workspace)
+    options = _options(model="../a", baseline="link", data=("@/etc/x", "@link"), output="../o")
+    with paths.confined(environ), pytest.raises(InputError) as caught:
+        paths.localised(options, environ)
+    assert len(caught.value.problems) == 5
+
+
+def test_the_runners_own_folders_are_read(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = _environ(workspace)
+    given = "/home/runner/work/_temp/a.npy"
+    (workspace / "a.npy").touch()
+    options = _options(model="a.npy", baseline=f"{_HOST}/a.npy", data=(f"x:{given}",))
+    environ["RUNNER_WORKSPACE"] = "/home/runner/work/repo"
+    with paths.confined(environ):
+        found = paths.localised(options, environ)
+        reading.check("/github/runner_temp/a.npy")
+    assert found.baseline == f"{workspace}/a.npy"
+    assert found.data == ("x:/github/runner_temp/a.npy",)
 
 
 def test_outside_the_runner_any_path_is_right(tmp_path: Path) -> None:
