@@ -8,8 +8,12 @@ An error says what happened, with which value, and what to do next. It carries o
 from __future__ import annotations
 
 import enum
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing fails with where there is no room for it."""
 
 
 class ExitStatus(enum.IntEnum):
@@ -80,6 +84,12 @@ class EngineError(MegdumpError):
     """MegEngine crashed, hung, met a limit, or cannot run what it was given."""
 
     exit_status = ExitStatus.ENGINE
+
+
+def no_room(error: OSError) -> Problem:
+    """The problem that one of :data:`NO_ROOM` is."""
+    hint = "make room for the output and for temporary files (TMPDIR)"
+    return Problem(f"cannot write: {error.strerror}", hint)
 
 
 def check_all(checks: Iterable[Callable[[], object]]) -> None:

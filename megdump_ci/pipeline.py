@@ -211,9 +211,11 @@ def _written(
         state.problems += error.problems
         state.exit_status = state.exit_status or error.exit_status
         result = _report(options, state, stages)
-        # Those that are there already say less than is known now.
-        with contextlib.suppress(InputError):
-            files.write(options.report, files.made(result)[0])
+        # Those that are there already say less than is known now, or are of another run. What is
+        # removed first makes room for report.json.
+        for anew in ({}, files.made(result)[0]):
+            with contextlib.suppress(InputError):
+                files.write(options.report, anew)
     return result
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from megdump_ci import protocol, report, stopping, temporary
-from megdump_ci.errors import EngineError, ExitStatus, InputError, Problem
+from megdump_ci.errors import NO_ROOM, EngineError, ExitStatus, InputError, Problem, no_room
 from megdump_ci.isolating import Isolation
 from megdump_ci.options import Options
 from megdump_ci.sandbox import limits
@@ -240,7 +240,7 @@ def _raise(worker: Worker, event: protocol.Failed) -> None:
 def scratch_folder() -> Iterator[Path]:
     """A folder for this run alone, removed at its end, at the latest by the next run.
 
-    Raises :class:`InputError` if there is no place for it.
+    Raises :class:`InputError` if there is no place for it, or no room in it.
     """
     try:
         folder = temporary.folder()
@@ -256,6 +256,10 @@ def scratch_folder() -> Iterator[Path]:
     stopping.keep(folder, remove)
     try:
         yield folder.path
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise InputError([no_room(error)]) from error
     finally:
         remove()
         folder.release()

@@ -203,11 +203,6 @@ class Worker:
         for thread in threads:
             # What has left the group of the process may hold its pipes for as long as it lives.
             thread.join(_GRACE)
-        if not any(thread.is_alive() for thread in threads):
-            # What was not sent has nobody to read it.
-            with contextlib.suppress(BrokenPipeError):
-                self._stdin.close()
-            self._stdout.close()
 
     def _kill_at_once(self) -> None:
         """End the process and all it started; what reads from it and writes to it ends with us."""
@@ -219,23 +214,27 @@ class Worker:
                 self._process.wait(_GRACE)
 
     def _write(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        # What was not sent has nobody to read it.
+        with contextlib.suppress(BrokenPipeError), self._stdin:
             for message in iter(self._outbox.get, _NO_MORE):
                 self._stdin.write(message)
                 self._stdin.flush()
 
     def _listen(self) -> None:
-        for line in self._stdout:
-            self._quiet_since = time.monotonic()
-            event = _decode(line)
-            if not isinstance(event, Mark):
-                self._events.put((self, event))
-            elif self._track is not None:
-                self._track.take(event)
+        with self._stdout:
+            for line in self._stdout:
+                self._quiet_since = time.monotonic()
+                event = _decode(line)
+                if not isinstance(event, Mark):
+                    self._events.put((self, event))
+                elif self._track is not None:
+                    self._track.take(event)
         status = self._process.wait()
         if self._track is not None:
             self._track.close(ended(status) if status else "")
-        self._events.put((self, Exited(status, self.tail())))
+        # After kill() nobody wants to know, and the log may be gone.
+        log = self.tail() if self._threads else ""
+        self._events.put((self, Exited(status, log)))
 
 
 def ended(status: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO, NoReturn
 import msgspec
 
 from megdump_ci import stopping
-from megdump_ci.errors import ExitStatus, MegdumpError, Problem
+from megdump_ci.errors import NO_ROOM, ExitStatus, MegdumpError, Problem, no_room
 from megdump_ci.protocol import (
     Boxed,
     DiffJob,
@@ -41,7 +40,6 @@ from megdump_ci.sandbox import limits
 from megdump_ci.spans import RECORDER, span
 from megdump_ci.sandbox.box import Box, enter
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 1.0
 """Seconds by which the user's code has to be done before its process is ended."""
 
@@ -140,9 +138,8 @@ def _failed(error: MegdumpError) -> Failed:
 
 
 def _unexpected(error: Exception) -> Failed:
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        hint = "make room for the output and for temporary files (TMPDIR)"
-        return Failed(ExitStatus.INPUT, [Problem(f"cannot write: {error.strerror}", hint)])
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return Failed(ExitStatus.INPUT, [no_room(error)])
     problem = Problem(f"{type(error).__name__}: {error}")
     return Failed(ExitStatus.INTERNAL, [problem], traceback.format_exc())
 

@@ -20,7 +20,7 @@ from typing import IO, Protocol
 import msgspec
 
 from megdump_ci import merged, reading, report, stopping
-from megdump_ci.errors import ExitStatus, InputError, Problem
+from megdump_ci.errors import ExitStatus, InputError, Problem, no_room
 from megdump_ci.options import to_argv
 from megdump_ci.output import make_folder
 from megdump_ci.present import files
@@ -156,12 +156,12 @@ class _Run:
     def run(self, watcher: Watcher) -> merged.Entry:
         """Run it; whatever happens is in the entry that is returned."""
         watcher.began(self._entry.name)
-        self._scratch.mkdir()
         try:
             prepare(self._entry, self._project)
+            log = self._log()
         except InputError as error:
             return self._failed(error.exit_status, error.problems)
-        with (self._scratch / "log").open("wb") as log:
+        with log:
             with self._lock:
                 if self.stopped:
                     return self._failed(ExitStatus.INPUT, [_STOPPED])
@@ -170,6 +170,14 @@ class _Run:
             status = self._process.wait()
             stopping.drop(self)
         return self._result(status)
+
+    def _log(self) -> IO[bytes]:
+        """Where what it prints goes; :class:`InputError` if there is no place for it."""
+        try:
+            self._scratch.mkdir()
+            return (self._scratch / "log").open("wb")
+        except OSError as error:
+            raise InputError([no_room(error)]) from error
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         folders = "\n".join(module_folders())

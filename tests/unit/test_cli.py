@@ -7,6 +7,7 @@ import pytest
 
 from megdump_ci import cli
 
+COMMAND = [sys.executable, "-m", "megdump_ci"]
 PACK = ["pack", "m.mge", "-d", "#rand(0,1)", "-o", "o.mge"]
 
 
@@ -65,3 +66,23 @@ def test_wrong_options_and_specs_do_not_load_the_engine(tmp_path: object) -> Non
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/")
     assert ran.stdout.strip() == "[]", ran.stderr
+
+
+@pytest.mark.parametrize("argv", [["pack", "--nonsense"], ["--help"]])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_cannot_be_said_is_no_failed_comparison(argv: list[str], stream: str) -> None:
+    other = "stderr" if stream == "stdout" else "stdout"
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(COMMAND + argv, **{stream: full, other: subprocess.PIPE}, text=True)
+    said = "--help" in argv and stream == "stderr"
+    assert ran.returncode == (0 if said else 2)
+    assert "Traceback" not in (ran.stderr or "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_change_nothing(closed: str, tmp_path: object) -> None:
+    for argv, status in ((["--help"], 0), (["verify", "nothing.mge"], 2)):
+        words = ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, *argv]
+        ran = subprocess.run(words, capture_output=True, text=True, cwd="/")
+        assert ran.returncode == status, ran.stderr
+        assert "Traceback" not in ran.stderr

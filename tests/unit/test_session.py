@@ -1,7 +1,9 @@
 """Engine processes that misbehave, played by small scripts."""
 
+import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ from megdump_ci.options import VerifyOptions
 from megdump_ci.protocol import AllWritten, FileCheckJob, Finished, encode
 
 JOB = FileCheckJob(packed="x", model="", gates=Gates())
+LARGE = FileCheckJob(packed="x" * 1_000_000, model="", gates=Gates())
+"""More than the pipe to a process takes."""
 FINISHED = encode(Finished(1)).decode()
 
 
@@ -91,6 +95,52 @@ def _runs(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_process_that_never_reads_its_job_is_ended_in_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "JOB", LARGE)
+    with pytest.raises(EngineError, match=r"verifying took longer than 0\.5 s"):
+        play(monkeypatch, tmp_path, "time.sleep(1000)", timeout=0.5)
+
+
+def test_a_large_job_arrives_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "JOB", LARGE)
+    # A box to enter comes before it.
+    script = (
+        "lines = [sys.stdin.buffer.readline() for _ in range(2)]\n"
+        "sys.exit(f'{len(max(lines, key=len))} bytes')"
+    )
+    with pytest.raises(EngineError, match=f"{len(encode(LARGE))} bytes"):
+        play(monkeypatch, tmp_path, script)
+
+
+def test_what_leaves_the_group_of_its_process_does_not_hold_the_run_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    # It has the pipes, and is no process that a signal for the group reaches.
+    script = (
+        "started = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        f"open({str(child)!r}, 'w').write(str(started.pid))\n"
+        "time.sleep(1000)"
+    )
+    with pytest.raises(EngineError, match="verifying took longer"):
+        play(monkeypatch, tmp_path, script, timeout=0.5)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("step", [1e9, -1e9])
+def test_a_clock_that_is_set_neither_ends_a_run_nor_keeps_it(
+    step: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    times = itertools.count(time.time(), step)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    script = f"time.sleep(0.3)\nsys.stdout.write({FINISHED!r})"
+    assert play(monkeypatch, tmp_path, script, timeout=20) == []
+    with pytest.raises(EngineError, match="verifying took longer"):
+        play(monkeypatch, tmp_path, "time.sleep(1000)", timeout=0.5)
 
 
 def test_time_that_a_process_waits_is_not_counted(
