@@ -33,6 +33,13 @@ _LIBRARY = tuple(
 )
 
 
+_BOXED = (
+    "the code runs without a network, other processes (num_workers=0) and the rights of the user"
+    " who started it: it may write to its temporary folder only, and not read what is closed to"
+    " others"
+)
+
+
 class TimeUp(BaseException):
     """The time for the user's code is over."""
 
@@ -161,7 +168,8 @@ class UserCode:
         text = self._said(error)
         if isinstance(error, SyntaxError):
             text = error.msg
-        return f"{type(error).__name__}: {text}" if text else type(error).__name__, ""
+        hint = _BOXED if _is_refused(error) else ""
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__, hint
 
 
 class _Line:
@@ -209,6 +217,19 @@ def own_crash_line(log: str) -> tuple[str, int]:
 def place(code: CodeType | None) -> tuple[str, int]:
     """File and line where a function is defined; empty and 0 for one that has no code."""
     return (shown_path(code.co_filename), code.co_firstlineno) if code else ("", 0)
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether it comes of something that the process may not do."""
+    known = set[int]()
+    found: object = error
+    while isinstance(found, BaseException) and id(found) not in known:
+        # No address is found without a network; urllib has the error itself in a field.
+        if isinstance(found, PermissionError) or type(found).__name__ == "gaierror":
+            return True
+        known.add(id(found))
+        found = getattr(found, "reason", None) or found.__cause__ or found.__context__
+    return False
 
 
 def _problem(message: str, hint: str, lines: list[_Line]) -> Problem:

@@ -91,9 +91,11 @@ def enter(*, memory: int, file_size: int, seconds: int) -> list[str]:
 
 
 def _set(limit: int, soft: int, hard: int) -> None:
-    highest = resource.getrlimit(limit)[1]
-    if highest != resource.RLIM_INFINITY:
-        soft, hard = min(soft, highest), min(hard, highest)
+    now = resource.getrlimit(limit)
+    soft, hard = (
+        new if old == resource.RLIM_INFINITY else min(old, new)
+        for old, new in zip(now, (soft, hard), strict=True)
+    )
     resource.setrlimit(limit, (soft, hard))
 
 

@@ -44,6 +44,7 @@ _ERRNO = 0x00050000
 _KILL = 0x80000000
 
 _CLONE_THREAD = 0x10000
+_MAP_PRIVATE, _MAP_ANONYMOUS = 0x02, 0x20
 _F_SETOWN, _F_SETOWN_EX = 8, 15
 _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
 
@@ -74,7 +75,9 @@ CALLS = {
     "rt_tgsigqueueinfo": 297,
     "migrate_pages": 256,
     "move_pages": 279,
-    # Memory and messages that outlive the process.
+    # Memory that is not counted, and messages; some of it outlives the process.
+    "memfd_create": 319,
+    "memfd_secret": 447,
     "shmget": 29,
     "shmat": 30,
     "semget": 64,
@@ -158,9 +161,11 @@ METADATA = {
 
 _CLONE3 = 435
 _SOCKETPAIR, _CLONE, _KILL_CALL, _TGKILL, _PRLIMIT64 = 53, 56, 62, 234, 302
-_IOCTL, _FCNTL, _PRCTL = 16, 72, 157
+_MMAP, _IOCTL, _FCNTL, _PRCTL = 9, 16, 72, 157
 
 _Instruction = tuple[int, int, int, int]
+"""Code, how many to jump over if true and if false, and a value."""
+_ALLOWED: _Instruction = (_RETURN, 0, 0, _ALLOW)
 
 
 def program(pid: int, *, metadata: bool) -> bytes:
@@ -187,11 +192,22 @@ def program(pid: int, *, metadata: bool) -> bytes:
     code += _when(_KILL_CALL, _unless(0, _EQUAL, [pid]))
     code += _when(_TGKILL, _unless(0, _EQUAL, [pid]))
     code += _when(_PRLIMIT64, _unless(0, _EQUAL, [0, pid]))
+    # What belongs to no file and is shared counts for no limit.
+    code += _when(
+        _MMAP,
+        [
+            _argument(3),
+            (_ANY_OF, 0, 2, _MAP_ANONYMOUS),
+            (_ANY_OF, 1, 0, _MAP_PRIVATE),
+            _refuse(),
+            _ALLOWED,
+        ],
+    )
     # Not to be killed when its parent dies, input for a terminal, signals by way of a file.
     code += _when(_PRCTL, _if(0, [system.PR_SET_PDEATHSIG]))
     code += _when(_IOCTL, _if(1, [_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP]))
     code += _when(_FCNTL, _if(1, [_F_SETOWN, _F_SETOWN_EX]))
-    code.append((_RETURN, 0, 0, _ALLOW))
+    code.append(_ALLOWED)
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
 
@@ -232,7 +248,7 @@ def _unless(place: int, test: int, values: Iterable[int]) -> list[_Instruction]:
     """Allow if an argument passes the test with one of the values, or else refuse."""
     code = [_argument(place)]
     for value in values:
-        code += [(test, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+        code += [(test, 0, 1, value), _ALLOWED]
     return [*code, _refuse()]
 
 
@@ -241,4 +257,4 @@ def _if(place: int, values: Iterable[int]) -> list[_Instruction]:
     code = [_argument(place)]
     for value in values:
         code += [(_EQUAL, 0, 1, value), _refuse()]
-    return [*code, (_RETURN, 0, 0, _ALLOW)]
+    return [*code, _ALLOWED]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from megdump_ci.options import (
     VerifyOptions,
     checked,
     names_in,
+    size_in,
     specs,
     to_argv,
 )
@@ -158,6 +160,32 @@ def test_names_are_separated_by_commas(text: str, names: tuple[str, ...]) -> Non
     assert names_in(text) == names
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", 0),
+        ("1", 1),
+        ("500M", 500 << 20),
+        (" 8 GiB ", 8 << 30),
+        ("1.5g", 3 << 29),
+        ("2kB", 2048),
+        ("1T", 1 << 40),
+    ],
+)
+def test_a_size_has_units_of_1024(text: str, size: int) -> None:
+    assert size_in(text, "memory-limit") == size
+
+
+@given(text=st.text(min_size=1) | st.sampled_from(["0", "-1G", "G", "1X", "9" * 400, "1e3", "٣G"]))
+def test_what_is_no_size_is_refused_with_its_option(text: str) -> None:
+    try:
+        assert 0 < size_in(text, "memory-limit") < 1 << 62
+    except InputError as error:
+        assert error.problems[0].message == f"memory-limit is '{text}'"
+    else:
+        assert re.fullmatch(r"[0-9.]+ ?[KMGT]?(i?B)?", text.strip(), re.IGNORECASE)
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     options = PackOptions(
         model="m",
@@ -165,6 +193,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         output="",
         timeout=0,
         threads=-1,
+        memory_limit="much",
         maxerr=Limits(math.nan),
         repeat=0,
         seed=-1,
@@ -174,7 +203,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(InputError) as caught:
         checked(options)
     said = "\n".join(problem.message for problem in caught.value.problems)
-    for word in ("data", "output", "timeout", "threads", "maxerr", "repeat", "seed"):
+    words = ("data", "output", "timeout", "threads", "memory-limit", "maxerr", "repeat", "seed")
+    for word in words:
         assert word in said
     assert "--enable-hwcd4, --enable-nchw44 without --optimize-for-inference" in said
     assert "cannot go together" in said

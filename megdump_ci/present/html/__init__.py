@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from megdump_ci.present import locate, times
+from megdump_ci.present import isolation, locate, times
 from megdump_ci.present.html import plots, view
 from megdump_ci.present.text import number_text, one_line, plain, size_text
 from megdump_ci.report import Number, Report
@@ -74,6 +74,7 @@ def _context(report: Report) -> dict[str, Any]:
         "subject": report.name or (report.model.path if report.model else ""),
         "passing": shlex.join(report.passing),
         "tiles": view.tiles(report),
+        "isolation": isolation.line(report.isolation),
         "rows": rows,
         "total": view.total(report),
         "most": {"rows": view.ROWS, "cards": view.CARDS},

@@ -12,6 +12,7 @@ from typing import get_args
 
 from megdump_ci.errors import Problem
 from megdump_ci.options import Options, defaults, specs
+from megdump_ci.present import isolation
 from megdump_ci.present.markdown import markup
 from megdump_ci.present.markdown.baseline import baseline
 from megdump_ci.present.markdown.graphs import change, models
@@ -193,6 +194,7 @@ def _run(report: Report) -> Iterator[str]:
             *((engine.name, markup.escaped(engine.version)) for engine in engines),
             ("machine", markup.escaped(f"{machine.processor}, {machine.cores} cores")),
             ("system", markup.escaped(machine.system)),
+            ("engine processes", markup.escaped(isolation.line(report.isolation), 600)),
         ]
     )
     yield markup.folded("Options", options)
