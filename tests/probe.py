@@ -136,6 +136,11 @@ def files_of_parent() -> None:
     os.readlink(f"/proc/{os.getppid()}/fd/0")
 
 
+@tried("own user")
+def file_closed_to_others() -> None:
+    Path(FACTS["closed"]).read_bytes()
+
+
 # The network
 
 

@@ -65,6 +65,8 @@ class Job:
         for made in (self.workspace, self.home, self._commands):
             made.mkdir()
             os.chown(made, _OWNER, _OWNER)
+        self.options: list[str] = []
+        """What the engine is told of the container beside what the runner tells it."""
         self.name = f"megdump-ci-test-{os.getpid()}-{folder.name}"
 
     def add(self, sample: str, name: str = "") -> str:
@@ -99,7 +101,7 @@ class Job:
             self.home: "/github/home",
             self._commands: "/github/file_commands",
         }
-        arguments = ["--name", self.name, "--workdir", "/github/workspace"]
+        arguments = ["--name", self.name, "--workdir", "/github/workspace", *self.options]
         for source, target in mounts.items():
             arguments += ["--volume", f"{source}:{target}"]
         for name, value in variables.items():

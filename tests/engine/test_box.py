@@ -68,9 +68,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "tmp": str(folder / "tmp"),
             "process": other.pid,
             "setuid": shutil.which("su"),
+            "closed": str(folder / "closed"),
             "memory": MEMORY,
         }
         _fill(folder / "workspace", facts)
+        (folder / "closed").write_text("secret")
+        (folder / "closed").chmod(0o600)
         yield folder / "workspace"
     other.kill()
     other.wait()
