@@ -188,9 +188,26 @@ def read_layout(file: BinaryIO, path: str) -> Layout:
 
 
 def read(file: BinaryIO, extent: Extent) -> bytes:
-    """The bytes of one part."""
+    """The bytes of one part; :class:`FormatError` if the file became shorter meanwhile."""
     file.seek(extent.offset)
-    return file.read(extent.size)
+    content = file.read(extent.size)
+    if len(content) < extent.size:
+        raise FormatError(
+            f"the file was cut short while it was read: it ends at byte"
+            f" {extent.offset + len(content)}, and ended at {extent.end} before",
+            "run again once nothing writes to it any more",
+        )
+    return content
+
+
+def model_content(file: BinaryIO, path: str) -> tuple[str, bytes]:
+    """The format of the bare model in ``file``, and all its bytes.
+
+    Raises what :func:`model_format` and :func:`read` raise.
+    """
+    size = os.fstat(file.fileno()).st_size
+    found = model_format(file, path)
+    return found, read(file, Extent(0, size))
 
 
 def digest(file: BinaryIO) -> str:

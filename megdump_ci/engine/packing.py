@@ -185,9 +185,7 @@ def read_model(path: str, shown: str = "") -> Model:
     It is called ``shown`` in messages, if that is not its path.
     """
     with packed.opened(path, "a dumped model (.mge)") as file:
-        format = packed.model_format(file, path)
-        file.seek(0)
-        content = file.read()
+        format, content = packed.model_content(file, path)
     shown = shown or path
     return Model.of(content, format, graph.load(content, shown), path=shown, file=path)
 

@@ -1,8 +1,10 @@
 """Finding the parts of a packed file, and refusing what is none."""
 
 import io
+import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -119,6 +121,36 @@ def test_what_is_no_bare_model_is_named(tmp_path: Path, content: bytes, says: st
     path = write(tmp_path, content)
     with path.open("rb") as file, pytest.raises(packed.FormatError, match=says):
         packed.model_format(file, str(path))
+
+
+def test_a_model_that_shrinks_while_it_is_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = fbs_v2(b"abcdefgh")
+    path = write(tmp_path, content)
+    look = packed.model_format
+
+    def cut(file: BinaryIO, name: str) -> str:
+        """Somebody cuts the file when its head has been looked at."""
+        found = look(file, name)
+        os.truncate(path, 15)
+        return found
+
+    with packed.opened(str(path), "a model") as file:
+        assert packed.model_content(file, str(path)) == ("fbs_v2", content)
+        monkeypatch.setattr(packed, "model_format", cut)
+        with pytest.raises(packed.FormatError, match=r"cut short while it was read: .* byte 15"):
+            packed.model_content(file, str(path))
+
+
+def test_a_packed_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+    part = fbs_v2(b"abcdefgh")
+    path = write(tmp_path, packed.header(1) + part + part)
+    with packed.opened(str(path), "a packed model") as file:
+        layout = packed.read_layout(file, str(path))
+        os.truncate(path, layout.testcases[0].offset + 3)
+        with pytest.raises(packed.FormatError, match="cut short while it was read"):
+            packed.read(file, layout.testcases[0])
 
 
 def test_a_pointer_in_place_of_a_packed_file_is_told(tmp_path: Path) -> None:

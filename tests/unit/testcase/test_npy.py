@@ -1,6 +1,8 @@
 import io
+import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -102,6 +104,23 @@ def test_what_is_refused(path: Path, content: bytes, words: str) -> None:
         read(path)
     assert words in caught.value.problems[0].message
     assert caught.value.problems[0].hint
+
+
+def test_an_array_that_shrinks_while_it_is_read_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(saved(np.arange(100, dtype=np.float32)))
+    look = npy.read_header
+
+    def cut(file: BinaryIO) -> npy.Header:
+        """Somebody cuts the file when its header has been looked at."""
+        found = look(file)
+        os.truncate(path, found.offset + 10)
+        return found
+
+    monkeypatch.setattr(npy, "read_header", cut)
+    with pytest.raises(InputError, match="cut short while it was read"):
+        read(path)
 
 
 @pytest.mark.parametrize(
