@@ -95,7 +95,7 @@ def _isolated(state: State, session: Session) -> Iterator[None]:
         state.isolation = session.isolation()
 
 
-def _attempt(options: Options, state: State, watcher: Observer, trace: Trace | None) -> None:
+def _attempt(options: Options, state: State, watcher: _Staged, trace: Trace | None) -> None:
     """Do it; the state then holds what came of it."""
     try:
         checked(options)
@@ -109,7 +109,7 @@ def _attempt(options: Options, state: State, watcher: Observer, trace: Trace | N
             opened(scratch, options, watcher) as session,
             _isolated(state, session),
         ):
-            session.trace = trace
+            session.trace, session.stages = trace, watcher.stages
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
                 state.concluded = True

@@ -15,6 +15,7 @@ from megdump_ci.errors import NO_ROOM, EngineError, ExitStatus, InputError, Prob
 from megdump_ci.isolating import Isolation
 from megdump_ci.options import Options
 from megdump_ci.sandbox import limits
+from megdump_ci.stages import Stages
 from megdump_ci.trace import Trace
 from megdump_ci.worker import Event, Events, Exited, Stopped, Worker, cores, ended
 
@@ -82,8 +83,15 @@ class Session:
         self._children: list[Session] = []
         self.trace: Trace | None = None
         """Where engine processes tell what they do, if anybody wants to know."""
+        self.stages: Stages | None = None
+        """Where the time of the run goes; ``None`` for a part of it."""
         self.label = ""
         """What their names in it begin with."""
+
+    def step(self, name: str = "") -> None:
+        """A step of the phase begins that is timed by itself; without a name, the rest of it."""
+        if self.stages is not None:
+            self.stages.step(name)
 
     def start(
         self,
@@ -107,6 +115,7 @@ class Session:
         )
         worker = Worker(phase, self.folder, box, self._events, kernels)
         self._workers.append(worker)
+        self.step("start the engine")
         if self.trace is not None:
             worker.profile(self.trace.track(self.label + phase, worker.number, worker.began))
         return worker
@@ -171,6 +180,8 @@ class Session:
                 worker.busy(False)
                 self._peaks[worker], self._parts[worker] = event.peak_memory, event.parts
             else:
+                if isinstance(event, protocol.Ready):
+                    self.step()
                 yield worker, event
                 self._check_clocks(running)
 

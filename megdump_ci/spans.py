@@ -68,9 +68,12 @@ class Recorder:
         self._names.pop()
         self._tell("", now)
 
-    def parts(self) -> dict[str, float]:
-        """The seconds of each name so far, without those of spans inside: all there were."""
-        self._settle()
+    def finish(self) -> dict[str, float]:
+        """The work is done: the seconds of each name, without those of spans inside; all of them.
+
+        To be called once, at the end, with no span on.
+        """
+        self._tell("", self._settle())
         return {name: round(seconds, 3) for name, seconds in self._parts.items()}
 
     def _settle(self) -> float:

@@ -10,6 +10,9 @@ from pathlib import Path
 from megdump_ci import report
 from megdump_ci.spans import Mark
 
+_LEAST = 1e-3
+"""Seconds that a stage takes at least, to be one."""
+
 
 def process_began() -> float:
     """When this process began, in seconds of :func:`time.monotonic`; now, where none can tell."""
@@ -25,16 +28,17 @@ def process_began() -> float:
 class Stages:
     """The stages of a run, timed.
 
-    ``began`` is when the first one began, in seconds of ``now``. One that is entered again goes on.
+    ``began`` is when the first one began, in seconds of ``now``. One that is entered again goes on;
+    one that has just begun when the next one does is taken for a part of that.
     """
 
     def __init__(
         self, first: str, began: float | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._now = now
-        self._name = first
+        self._name = self._main = first
         self.began = self._since = now() if began is None else began
-        self._spent: dict[str, float] = {first: 0.0}
+        self._spent: dict[str, float] = {}
         self._listener: Callable[[Mark], None] | None = None
 
     def listen(self, listener: Callable[[Mark], None]) -> None:
@@ -44,16 +48,28 @@ class Stages:
 
     def enter(self, name: str) -> None:
         """The stage ``name`` begins, and the one before it ends."""
-        self._settle()
+        self._main = name
+        self.step(name)
+
+    def step(self, name: str = "") -> None:
+        """A step in the stage that was entered last begins: a stage of its own.
+
+        Without a name, the stage that was entered last goes on.
+        """
+        name = name or self._main
+        now = self._now()
+        if name == self._name:
+            return
+        if self._name in self._spent or now - self._since >= _LEAST:
+            self._settle(now)
         self._name = name
-        self._spent.setdefault(name, 0.0)
         if self._listener is not None:
-            self._listener(Mark("", self._since))
-            self._listener(Mark(name, self._since))
+            self._listener(Mark("", now))
+            self._listener(Mark(name, now))
 
     def phases(self) -> tuple[list[report.Phase], float]:
         """The stages so far and the seconds since the first began, which is their sum."""
-        self._settle()
+        self._settle(self._now())
         phases = [
             report.Phase(name=name, seconds=round(seconds, 3))
             for name, seconds in self._spent.items()
@@ -61,8 +77,7 @@ class Stages:
         # The sum of what is shown, so that rounding leaves no gap.
         return phases, round(sum(phase.seconds for phase in phases), 3)
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         """Put down what the stage that is on has taken so far."""
-        now = self._now()
-        self._spent[self._name] += now - self._since
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + now - self._since
         self._since = now

@@ -41,6 +41,7 @@ def execute(options: ExportOptions, state: State, session: Session) -> None:
         job = _check_job(options, specs, found, str(file.temporary))
         _verify(options, specs, job, state, session)
         stopping.check()
+        session.step("put the files in place")
         suffix = "" if state.exit_status == ExitStatus.PASSED else FAILED_SUFFIX
         path = file.commit(suffix)
         assert state.exported is not None
@@ -111,7 +112,10 @@ def _take(
     state: State,
     session: Session,
 ) -> None:
-    if isinstance(event, protocol.ModelsRead):
+    if isinstance(event, protocol.Ready):
+        session.step("load the model")
+    elif isinstance(event, protocol.ModelsRead):
+        session.step()
         state.model, state.exported = event.model, event.exported
         if options.optimize_for_inference:
             state.change = difference.between(event.model, event.exported, options.optimizations)

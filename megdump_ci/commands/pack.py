@@ -40,6 +40,12 @@ _PHASES: dict[report.Kernels | None, str] = {
     "naive": "pack and verify with naive kernels",
     None: "pack",
 }
+_STEPS: dict[type, str] = {
+    protocol.Ready: "load the model",
+    protocol.ModelLoaded: "make the packed graph",
+    protocol.GraphWritten: "",
+}
+"""What the packing process does next, as long as the other one waits for it."""
 _SUFFIXES = {
     ExitStatus.PASSED: "",
     ExitStatus.FAILED: FAILED_SUFFIX,
@@ -83,6 +89,7 @@ def execute(options: PackOptions, state: State, session: Session) -> None:
             baseline.run(diff_job, specs, state, session)
         # The last moment at which nothing has been written.
         stopping.check()
+        session.step("put the files in place")
         _place(options, state, files, written)
 
 
@@ -235,6 +242,8 @@ class Packing:
         self._packer.busy(True)
         try:
             for worker, event in self._session.events():
+                if worker is self._packer and type(event) in _STEPS:
+                    self._session.step(_STEPS[type(event)])
                 self._take(worker, event)
         finally:
             self._state.processes = self._session.processes()
@@ -282,7 +291,8 @@ class Packing:
     def _let_go(self, event: protocol.ToWorker) -> None:
         """Do what a verifying process does, but for the verifying."""
         if isinstance(event, protocol.TestcaseWritten):
-            Path(event.spool).unlink()
+            # By its name alone: what the process says is not to lead out of the folder.
+            (self._session.scratch / Path(event.spool).name).unlink()
             self._packer.send(protocol.Taken())
         elif isinstance(event, protocol.AllWritten):
             path = str(self._files["packed"].temporary)

@@ -117,6 +117,7 @@ class _Try:
         self._pack = _pack_options(self.options, self.configuration, self._folder)
         # Made here, in the thread that is told when the run has to stop.
         self._session = self.parent.child(self._folder, self._pack)
+        self._session.label = f"{self.configuration.name}: "
 
     def run(self) -> None:
         """Pack and verify. Raises what is no failure of the engine."""

@@ -49,7 +49,9 @@ def _attempt(
         for _, event in session.events():
             if isinstance(event, protocol.Ready):
                 state.engine = event.engine
+                session.step("load the model")
             elif isinstance(event, protocol.LayoutRead):
+                session.step()
                 state.packed, state.model, count = event.packed, event.model, event.count
                 if options.cross_check:
                     crosscheck.check_dtypes(event.packed)

@@ -27,8 +27,8 @@ from megdump_ci.protocol import (
     Job,
     LiteJob,
     LocateJob,
-    Profile,
     PackJob,
+    Profile,
     Ready,
     StreamCheckJob,
     Taken,
@@ -37,8 +37,8 @@ from megdump_ci.protocol import (
     encode,
 )
 from megdump_ci.sandbox import limits
-from megdump_ci.spans import RECORDER, span
 from megdump_ci.sandbox.box import Box, enter
+from megdump_ci.spans import RECORDER, span
 
 _MARGIN = 1.0
 """Seconds by which the user's code has to be done before its process is ended."""
@@ -53,7 +53,7 @@ def main() -> NoReturn:
         _work(channel)
         # ru_maxrss is in KiB on Linux.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        channel.emit(Finished(peak, RECORDER.parts()))
+        channel.emit(Finished(peak, RECORDER.finish()))
     # Nothing is swallowed here: a fault of our own goes to the parent with its traceback.
     except Exception as error:
         channel.emit(_ended_by(error))

@@ -47,7 +47,7 @@ def test_parts_are_what_each_span_took_without_those_inside(steps: list[tuple[st
     clock = Clock()
     recorder = Recorder(clock)
     expected = play(steps, recorder, clock)
-    found = recorder.parts()
+    found = recorder.finish()
     assert found == {name: pytest.approx(expected.get(name, 0.0), abs=6e-4) for name in found}
     assert expected.keys() <= found.keys()
     assert sum(found.values()) == pytest.approx(clock.now - 3.0, abs=6e-4 * len(found))
@@ -80,6 +80,16 @@ def names_of(steps: list[tuple[str, float]]) -> list[str]:
     return found
 
 
+def test_the_work_ends_when_it_is_finished() -> None:
+    clock = Clock()
+    heard: list[Mark] = []
+    recorder = Recorder(clock)
+    recorder.listen(heard.append)
+    clock.now += 4
+    assert recorder.finish() == {OTHER: 4.0}
+    assert nested(heard, 99.0) == [("work", 3.0, 7.0)]
+
+
 def test_nothing_is_kept_for_nobody() -> None:
     recorder = Recorder(Clock())
     recorder.listen(None)
@@ -94,7 +104,7 @@ def test_spans_of_other_threads_are_left_out() -> None:
     thread = threading.Thread(target=recorder.begin, args=("load",))
     thread.start()
     thread.join()
-    assert recorder.parts() == {OTHER: 0.0}
+    assert recorder.finish() == {OTHER: 0.0}
 
 
 ANYTHING = st.lists(

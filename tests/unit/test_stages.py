@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from megdump_ci.spans import Mark
 from megdump_ci.stages import Stages, process_began
 
+NAMES = st.sampled_from(["check", "load", "run", "write"])
+SECONDS = st.floats(0, 0.01) | st.floats(0, 1e4)
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["check", "load", "run", "write"]), st.floats(0, 1e4)), max_size=30
+    st.tuples(NAMES, st.just(False), SECONDS)  # a stage
+    | st.tuples(NAMES | st.just(""), st.just(True), SECONDS),  # a step of it
+    max_size=30,
 )
 
 
@@ -25,37 +30,63 @@ class Clock:
         return self.now
 
 
-@given(steps=STEPS, last=st.floats(0, 1e4))
-def test_phases_add_up_to_the_time_that_went_by(
-    steps: list[tuple[str, float]], last: float
-) -> None:
+def expected(steps: list[tuple[str, bool, float]]) -> dict[str, float]:
+    """The seconds of each stage, if none was too short to be one."""
+    found = {"start": 15.0}
+    main = "start"
+    for name, is_step, seconds in steps:
+        main = main if is_step else name
+        on = name or main
+        found[on] = found.get(on, 0.0) + seconds
+    return found
+
+
+@given(steps=STEPS)
+def test_phases_add_up_to_the_time_that_went_by(steps: list[tuple[str, bool, float]]) -> None:
     clock = Clock()
     stages = Stages("start", began=2.0, now=clock)
-    expected = {"start": 15.0}
-    on = "start"
-    for name, seconds in steps:
+    for name, is_step, seconds in steps:
+        stages.step(name) if is_step else stages.enter(name)
         clock.now += seconds
-        expected[on] += seconds
-        stages.enter(name)
-        on = name
-        expected.setdefault(on, 0.0)
-    clock.now += last
-    expected[on] += last
     phases, whole = stages.phases()
-    assert [phase.name for phase in phases] == list(expected)
-    assert [phase.seconds for phase in phases] == pytest.approx(list(expected.values()), abs=6e-4)
+    rounding = 6e-4 * len(phases)
     assert whole == pytest.approx(sum(phase.seconds for phase in phases), abs=1e-9)
-    assert whole == pytest.approx(clock.now - 2.0, abs=6e-4 * len(phases))
+    assert whole == pytest.approx(clock.now - 2.0, abs=rounding)
+    wanted = expected(steps)
+    found = {phase.name: phase.seconds for phase in phases}
+    assert len(found) == len(phases)
+    for name in {*wanted, *found}:
+        # What is too short to be a stage went to another one.
+        short = 1e-3 * len(steps) + rounding
+        assert found.get(name, 0.0) == pytest.approx(wanted.get(name, 0.0), abs=short)
 
 
-def test_the_stage_that_is_on_goes_on_after_it_was_looked_at() -> None:
+def test_stages_stand_in_the_order_in_which_they_took_time() -> None:
     clock = Clock()
     stages = Stages("start", now=clock)
-    clock.now += 1
+    stages.enter("pack")
+    for name, seconds in (("load", 1.0), ("", 2.0), ("load", 3.0), ("", 0.0)):
+        stages.step(name)
+        clock.now += seconds
     stages.phases()
-    clock.now += 2
-    stages.enter("end")
-    assert [phase.seconds for phase in stages.phases()[0]] == [3, 0]
+    clock.now += 4
+    stages.enter("report")
+    assert [(p.name, p.seconds) for p in stages.phases()[0]] == [
+        ("load", 4),
+        ("pack", 6),
+        ("report", 0),
+    ]
+
+
+def test_a_listener_hears_of_each() -> None:
+    clock = Clock()
+    stages = Stages("start", now=clock)
+    heard: list[Mark] = []
+    stages.listen(heard.append)
+    clock.now += 1
+    stages.enter("load")
+    stages.step("load")
+    assert heard == [Mark("start", 17.0), Mark("", 18.0), Mark("load", 18.0)]
 
 
 def test_the_process_began_before_now_and_after_its_parent() -> None:
