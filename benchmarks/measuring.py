@@ -180,13 +180,15 @@ def measured(
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processes = list(watch.seen.values())
     return Run(
         command=command,
         status=status,
         seconds=seconds,
         processor=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        peak=watch.peak,
-        processes=list(watch.seen.values()),
+        # A short peak of one of them may lie between two looks at the sum.
+        peak=max(watch.peak, *(process.peak for process in processes), 0),
+        processes=processes,
         output=texts[0],
         errors=texts[1],
         stopped=watch.stopped,
