@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import secrets
 import time
@@ -148,8 +149,12 @@ class Log:
         self._write(command(kind, message, title=title, file=file, line=line))
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except OSError:
+            # Nobody reads any more, or there is no room; outputs and summary tell the verdict.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 class NeutralStream(io.TextIOBase):

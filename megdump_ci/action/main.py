@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from megdump_ci import __version__
+from megdump_ci import __version__, stopping
 from megdump_ci.action import files, inputs, paths
 from megdump_ci.action.commands import Log
 from megdump_ci.action.options import ActionOptions
@@ -33,6 +33,12 @@ _STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "
 
 def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
     """Do what the inputs in ``environ`` ask for; the exit status. ``stream`` is the log."""
+    # Where nothing below answers a signal, nothing has been begun, or all is told.
+    with stopping.at_once():
+        return _main(environ, stream)
+
+
+def _main(environ: Mapping[str, str], stream: TextIO | None) -> int:
     log = Log(stream or _stdout())
     log.line(f"megdump-ci {__version__}")
     root = paths.workspace(environ)
@@ -288,6 +294,9 @@ def _stop(number: int, _frame: object) -> NoReturn:
 
 
 def _stdout() -> TextIO:
+    if sys.stdout is None:
+        # It was closed: the outputs and the summary still tell the verdict.
+        return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name of the workspace need not be text.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -332,6 +332,39 @@ def test_the_entry_point_answers_wrong_input_without_the_heavy_modules(tmp_path:
     assert "there is neither model nor entry" in done.stdout
 
 
+@pytest.mark.parametrize("where", ["full", "pipe", "closed"])
+def test_a_log_that_nobody_reads_does_not_keep_the_verdict_from_the_next_steps(
+    where: str, tmp_path: Path
+) -> None:
+    told = tmp_path / "output"
+    told.touch()
+    start = 'exec "$0" -I "$1"' + (" >&-" if where == "closed" else "")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            ["sh", "-c", start, sys.executable, str(_ROOT / "entrypoint.py")],
+            env={"GITHUB_WORKSPACE": str(tmp_path), "GITHUB_OUTPUT": str(told)},
+            stdout=writer if where == "pipe" else full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (ExitStatus.INPUT, "")
+    assert "error" in told.read_text()
+
+
+def test_a_signal_before_the_run_ends_the_step_with_2(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "from megdump_ci.action import main, paths\n"
+        "paths.workspace = lambda environ: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "main.main(os.environ)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: stopped by SIGTERM\n")
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[service.Service]:
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
