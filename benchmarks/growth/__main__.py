@@ -181,9 +181,8 @@ def show(curve: Curve) -> None:
     for name, found in curve.growths.items():
         text = _seconds if name in ("seconds", "processor", "engine") else _bytes
         exponent = "hardly grows" if math.isnan(found.exponent) else f"{found.exponent:.2f}"
-        print(
-            f"{name:>24}: {text(found.fixed)} + {text(found.slope)} per {axis.unit}; exponent {exponent}"
-        )
+        line = f"{text(found.fixed)} + {text(found.slope)} per {axis.unit}; exponent {exponent}"
+        print(f"{name:>24}: {line}")
 
 
 def main() -> None:
