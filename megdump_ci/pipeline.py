@@ -137,6 +137,7 @@ def _attempt(options: Options, state: State, watcher: _Staged, trace: Trace | No
 
 def _stop(error: Interrupted, options: Options, state: State) -> None:
     """The run was stopped: no verdict, whatever is known by now."""
+    state.stopped = True
     if state.concluded:
         known = f"what was known by then: {_headline(_verdict(options, state), state)}"
     else:
@@ -202,7 +203,8 @@ def _written(
     """``result``, or a report of what went wrong, once the files are in their folder."""
     try:
         files.write(options.report, files.with_report(contents, result))
-        stopping.check()
+        if not state.stopped:
+            stopping.check()
     except Interrupted as error:
         _stop(error, options, state)
         result = _report(options, state, stages)

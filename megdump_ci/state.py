@@ -41,6 +41,8 @@ class State:
     exit_status: ExitStatus = ExitStatus.INTERNAL
     concluded: bool = False
     """Whether the verdict is there and the files are in place; what comes then adds to it."""
+    stopped: bool = False
+    """Whether a signal has ended it."""
 
     def add(self, testcase: report.Testcase, spec: TestcaseSpec) -> None:
         """Take in a testcase that was checked, with where it was asked for."""
