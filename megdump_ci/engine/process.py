@@ -70,6 +70,9 @@ def _work(channel: _Channel) -> None:
         RECORDER.listen(None)
     start = time.monotonic()
     with span("import the engine"):
+        from megdump_ci.engine import lean
+
+        lean.load()
         from megdump_ci.engine import checking, export_check, exporting, graph, packing
 
     channel.emit(Ready(graph.versions()))
