@@ -72,8 +72,8 @@ _ROOT = "root's threads are not counted"
 
 def _lacks(identity: Identity) -> list[Lack]:
     found = [Lack(measure="own user", reason=identity.why)] if identity.why else []
-    if identity.reads_all:
-        reason = "files of several users are closed to others: it may read all"
+    if identity.keeps:
+        reason = "what it needs is closed to others by several users: it may open all"
         found.append(Lack(measure="no privileges", reason=reason))
     return found
 

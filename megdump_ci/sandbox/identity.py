@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class Identity:
     why: str = ""
     change: bool = True
     """Whether it is another one than this process has, or has less power."""
-    reads_all: bool = False
-    """Whether it keeps the power to read what is closed to it."""
+    keeps: int = 0
+    """The capabilities that it keeps, one bit each, to open what is closed to it."""
 
     @property
     def owns(self) -> bool:
@@ -55,8 +55,16 @@ class Identity:
         """
         if not self.change or self.user == os.geteuid():
             return
-        with _opened(path) as descriptor:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            single = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            own = found.st_uid in (os.geteuid(), self.user)
+            if not (own and (single or stat.S_ISDIR(found.st_mode))):
+                raise OSError(errno.EPERM, "it is no file of this run", str(path))
             os.fchown(descriptor, self.user, self.group)
+        finally:
+            os.close(descriptor)
 
     def enter(self) -> None:
         """Become this user, for good and without capabilities; :class:`OSError` if refused."""
@@ -65,7 +73,7 @@ class Identity:
             os.setgroups([])
             os.setresgid(self.group, self.group, self.group)
             os.setresuid(self.user, self.user, self.user)
-        _keep(1 << _DAC_READ_SEARCH if self.reads_all else 0)
+        _keep(self.keeps)
 
 
 def chosen(places: Sequence[Path]) -> Identity:
@@ -77,7 +85,8 @@ def chosen(places: Sequence[Path]) -> Identity:
         why = "megdump-ci does not run as root"
         return Identity(os.geteuid(), os.getegid(), why, change=False)
     if _effective() & _NEEDED != _NEEDED:
-        return Identity(0, 0, "root lacks the capabilities to start processes of others")
+        why = "root lacks the capabilities to start processes of others"
+        return Identity(0, 0, why, change=False)
     # Python's own exists() raises for a name that is too long.
     there = [place for place in dict.fromkeys(places) if os.path.exists(place)]
     # The same for user and group: a group of this number belongs to nobody either.
@@ -91,7 +100,9 @@ def chosen(places: Sequence[Path]) -> Identity:
     for candidate in (Identity(owner.st_uid, owner.st_gid, why), Identity(0, 0, why)):
         if _first_refused(candidate, there) is None:
             return candidate
-    return Identity(0, 0, why, reads_all=True)
+    # Docker leaves a container the second only, with which files can be written to as well.
+    reading = 1 << _DAC_READ_SEARCH & _effective()
+    return Identity(0, 0, why, keeps=reading or 1 << _DAC_OVERRIDE)
 
 
 def _first_refused(identity: Identity, places: Sequence[Path]) -> str | None:
@@ -124,19 +135,6 @@ def _tried(identity: Identity, places: Sequence[Path]) -> bytes:
         if not os.access(place, mode):
             return b"-" + os.fsencode(place)
     return b"+"
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        found = os.fstat(descriptor)
-        single = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-        if not (single or stat.S_ISDIR(found.st_mode)):
-            raise OSError(errno.EPERM, "it is no file of this run", str(path))
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _effective() -> int:

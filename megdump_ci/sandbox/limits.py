@@ -12,6 +12,7 @@ from pathlib import Path
 from megdump_ci.errors import Problem
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 _THREADS = 512
 """That may be started beyond those that the machine has when the process begins."""
 _LAST_WORDS = 5
@@ -112,7 +113,7 @@ def _own_groups() -> list[Path]:
     """The folders of the groups this process is in, up to the root, in both versions."""
     found = [_CGROUPS, _CGROUPS / "memory"]
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:
         return found
     for line in lines:

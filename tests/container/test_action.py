@@ -158,36 +158,6 @@ def test_odd_names_of_files(job: Any, name: str) -> None:
     assert job.files() == {name, *written, *_reports("re port")}
 
 
-_SPY = """
-import os
-import megengine.functional as F
-seen = [("own", str(dict(os.environ)))]
-for process in filter(str.isdigit, os.listdir("/proc")):
-    for name in ("environ", "mem"):
-        try:
-            with open(f"/proc/{process}/{name}", "rb") as file:
-                seen.append((f"{process} {name}", file.read() if name == "environ" else "open"))
-        except OSError as error:
-            seen.append((f"{process} {name}", error.strerror))
-with open("seen", "w") as file:
-    file.writelines(f"{who}: {what}\\n" for who, what in seen)
-def model(x):
-    return F.relu(x)
-"""
-
-
-def test_a_models_code_does_not_see_the_token(job: Any) -> None:
-    (job.workspace / "spy.py").write_text(_SPY)
-    inputs = {"model": "spy.py:model", "data": "#rand(0,1,2)", "output": "out.mge"}
-    result = job.run({**inputs, "report": ""}, ACTIONS_RUNTIME_TOKEN="secret-token")
-    assert result.status == 0, result.log
-    seen = (job.workspace / "seen").read_text()
-    assert "own: " in seen
-    assert "1 environ: Permission denied\n" in seen
-    assert "1 mem: Permission denied\n" in seen
-    assert "secret-token" not in seen
-
-
 def test_inputs_with_underscores_and_without_the_runners_files(job: Any) -> None:
     job.add("digits.mge")
     inputs = {

@@ -34,7 +34,8 @@ def _probed(job: Any) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     for name in ("out.mge", "kept"):
         (job.workspace / name).write_text("as it was")
     inputs = {"model": "probe.py:probed", "data": "#rand(0,1,3)", "output": "out.mge"}
-    result = job.run(inputs | {"memory-limit": "2G"}, GITHUB_TOKEN="secret")
+    tokens = dict.fromkeys(("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"), "secret")
+    result = job.run(inputs | {"memory-limit": "2G"}, **tokens)
     assert result.status == 2, result.log
     report = json.loads((job.workspace / "megdump-ci-report/report.json").read_bytes())
     (problem,) = report["problems"]
