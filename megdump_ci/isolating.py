@@ -18,6 +18,24 @@ from megdump_ci.sandbox.identity import Identity
 from megdump_ci.testcase import grammar
 from megdump_ci.testcase.spec import read_specs
 
+_SECRETS = (
+    ".aws",
+    ".azure",
+    ".cargo/credentials.toml",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/hub",
+    ".docker",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".ssh",
+)
+"""In the home folder."""
+
 _LEAST_ROOM = 1 << 30
 """Bytes that a file may have in any case: on a full disk, the system's own error says more."""
 
@@ -34,7 +52,7 @@ class Isolation:
     @cached_property
     def identity(self) -> Identity:
         """The user that they run as."""
-        chosen = identity.chosen([self.folder.parent, *read_places(self.options), *_own_places()])
+        chosen = identity.chosen(self._places)
         if chosen.change:
             # They pass through it, and cannot list it.
             self.folder.chmod(0o711)
@@ -44,6 +62,20 @@ class Isolation:
     def memory(self) -> int:
         """Bytes that each may have."""
         return size_in(self.options.memory_limit, "memory-limit") or limits.machine_memory()
+
+    @cached_property
+    def hidden(self) -> list[str]:
+        """What they may not read: where credentials are, but for what they are asked to read."""
+        wanted = [os.path.realpath(path) for path in self._places]
+        return [
+            path
+            for path in map(os.path.realpath, _credentials())
+            if not any(place == path or place.startswith(f"{path}/") for place in wanted)
+        ]
+
+    @cached_property
+    def _places(self) -> list[Path]:
+        return [self.folder.parent, *read_places(self.options), *_own_places()]
 
     def made(self, folder: Path) -> Path:
         """A folder that engine processes may change; made, if it is not there yet."""
@@ -77,6 +109,7 @@ class Isolation:
             home=str(home),
             folders=folders,
             files=list(files),
+            hidden=self.hidden,
             memory=self.memory,
             file_size=max(room, _LEAST_ROOM),
             processor_seconds=limits.processor_seconds(seconds, len(used)),
@@ -127,6 +160,15 @@ def _data_places(data: Sequence[str]) -> Iterator[Path]:
             for text in (item.text, item.text.partition(":")[2].strip()):
                 if text and text[0] != "#":
                     yield from (Path(text), Path(spec.folder, text))
+
+
+def _credentials() -> Iterator[str]:
+    """Files and folders in which tools keep what they log in with; those that are there."""
+    here = Path.cwd()
+    # A checkout may leave its token among the settings of the repository.
+    places = [folder / ".git" for folder in (here, *here.parents)]
+    places += [Path(os.path.expanduser("~"), name) for name in _SECRETS]
+    yield from (str(place) for place in places if os.path.exists(place))
 
 
 def _own_places() -> list[Path]:

@@ -136,6 +136,17 @@ def files_of_parent() -> None:
     os.readlink(f"/proc/{os.getppid()}/fd/0")
 
 
+@tried("read-only files")
+def token_of_the_checkout() -> None:
+    (HERE / ".git/config").read_bytes()
+
+
+@tried("")
+def ok_what_is_beside_it() -> None:
+    (HERE / "kept").read_bytes()
+    os.listdir(HERE)
+
+
 @tried("own user")
 def file_closed_to_others() -> None:
     Path(FACTS["closed"]).read_bytes()

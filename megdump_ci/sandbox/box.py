@@ -28,6 +28,8 @@ class Box(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Those that it may change: its home, and what the processes of the run share."""
     files: list[str]
     """Those it writes elsewhere; they are there."""
+    hidden: list[str]
+    """Those that it may not even read."""
     memory: int
     file_size: int
     """In bytes."""
@@ -80,7 +82,7 @@ def _lacks(identity: Identity) -> list[Lack]:
 
 def _without_landlock(box: Box) -> list[Lack]:
     try:
-        version = landlock.enter(box.folders, box.files)
+        version = landlock.enter(box.folders, box.files, box.hidden)
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise

@@ -31,7 +31,8 @@ def _probed(job: Any) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """What the report says of the box, and of each try its measure and what became of it."""
     shutil.copy(probes.__file__, job.workspace / "probe.py")
     (job.workspace / "probe.json").write_text(json.dumps(_FACTS))
-    for name in ("out.mge", "kept"):
+    (job.workspace / ".git").mkdir()
+    for name in ("out.mge", "kept", ".git/config"):
         (job.workspace / name).write_text("as it was")
     inputs = {"model": "probe.py:probed", "data": "#rand(0,1,3)", "output": "out.mge"}
     tokens = dict.fromkeys(("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"), "secret")

@@ -84,7 +84,8 @@ def _fill(workspace: Path, facts: dict[str, Any]) -> None:
     workspace.mkdir()
     shutil.copy(probes.__file__, workspace / "probe.py")
     (workspace / "probe.json").write_text(json.dumps(facts))
-    for name in ("out.mge", "kept"):
+    (workspace / ".git").mkdir()
+    for name in ("out.mge", "kept", ".git/config"):
         (workspace / name).write_text("as it was")
 
 
@@ -115,7 +116,7 @@ def run(place: Path, unboxed: object) -> Report:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOME_TOKEN", "secret")
         patch.setenv("INPUT_MODEL", "x")
-        # A leftover would be found in the workspace, and so would what goes to HOME or TMPDIR.
+        patch.chdir(place)
         return pipeline.run(
             ExportOptions(
                 target=f"{place / 'probe.py'}:probed",
@@ -164,7 +165,8 @@ def test_an_engine_process_can_do_what_it_needs(boxed: dict[str, tuple[str, str]
 
 
 def test_the_workspace_is_as_it_was(place: Path, run: Report) -> None:
-    assert {path.name for path in place.iterdir()} == {"probe.py", "probe.json", "out.mge", "kept"}
+    names = {"probe.py", "probe.json", "out.mge", "kept", ".git"}
+    assert {path.name for path in place.iterdir()} == names
     assert (place / "out.mge").read_text() == (place / "kept").read_text() == "as it was"
     assert (place / "probe.py").read_bytes() == Path(probes.__file__).read_bytes()
 

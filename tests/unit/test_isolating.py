@@ -31,6 +31,18 @@ def test_all_that_a_run_reads_is_asked_for(tmp_path: Path) -> None:
     assert set(read_places(code)) == {Path("code/net.py"), Path()}
 
 
+def test_where_credentials_are_nothing_is_read_but_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("repo/.git", "repo/sub", "home/.ssh", "home/.docker"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "repo/sub")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    isolation = Isolation(VerifyOptions(packed="../../home/.ssh/packed.mge"), tmp_path)
+    names = [os.path.relpath(path, tmp_path) for path in isolation.hidden]
+    assert names == ["repo/.git", "home/.docker"]
+
+
 def test_what_is_missing_in_one_process_is_missing(tmp_path: Path) -> None:
     isolation = Isolation(OPTIONS, tmp_path)
     assert isolation.reported() is None

@@ -16,7 +16,7 @@ from megdump_ci.sandbox import landlock, system
 found = landlock.version()
 landlock.version = lambda: min(int(sys.argv[1]), found)
 system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
-landlock.enter(["own"], ["given"])
+landlock.enter(["own"], ["given"], [os.path.realpath("deep/hidden")])
 def tried(name, call):
     try:
         call()
@@ -28,6 +28,9 @@ tried("list", lambda: os.listdir("."))
 tried("given", lambda: open("given", "w").write("new"))
 tried("own", lambda: (os.mkdir("own/a"), open("own/a/b", "w").close(), os.unlink("own/a/b")))
 tried("null", lambda: open(os.devnull, "w").write("gone"))
+tried("beside", lambda: (open("deep/shown/a").read(), os.listdir("deep"), os.stat("deep/hidden")))
+tried("hidden", lambda: open("deep/hidden/a").read())
+tried("link", lambda: open("link/a").read())
 tried("write", lambda: open("other", "r+"))
 tried("make", lambda: open("made", "w"))
 tried("remove", lambda: os.unlink("given"))
@@ -41,6 +44,10 @@ def test_only_what_is_named_can_be_written(tmp_path: Path, version: int) -> None
     (tmp_path / "own").mkdir()
     for name in ("given", "other"):
         (tmp_path / name).write_text("old")
+    for name in ("hidden", "shown"):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        (tmp_path / "deep" / name / "a").write_text("a")
+    (tmp_path / "link").symlink_to("deep/hidden")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(version)],
         cwd=tmp_path,
@@ -49,17 +56,21 @@ def test_only_what_is_named_can_be_written(tmp_path: Path, version: int) -> None
         text=True,
     )
     answers = dict(line.split() for line in done.stdout.splitlines())
-    able = {"read", "list", "given", "own", "null"}
+    able = {"read", "list", "given", "own", "null", "beside"}
     # The first two versions do not know of truncate(2).
     able |= {"cut"} if version < landlock.WHOLE else set()
     assert {name for name, answer in answers.items() if answer == "done"} == able, done.stderr
-    assert {name for name, answer in answers.items() if answer == "refused"} >= {"write", "make"}
+    assert {name for name, answer in answers.items() if answer == "refused"} >= {
+        "write",
+        "make",
+        "link",
+    }
     assert (tmp_path / "given").read_text() == "new"
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "own").symlink_to("/")
-    script = SCRIPT.replace('["own"], ["given"]', '["own"], []')
+    script = SCRIPT.replace('["given"]', "[]")
     done = subprocess.run(
         [sys.executable, "-c", script, "7"],
         cwd=tmp_path,
@@ -68,6 +79,17 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         text=True,
     )
     assert "own is a link" in done.stderr
+
+
+def test_what_is_hidden_costs_rules_only_around_it(tmp_path: Path) -> None:
+    hidden = tmp_path / "a" / "hidden"
+    for path in (hidden / "x", tmp_path / "a" / "b" / "c", tmp_path / "d" / "e"):
+        path.mkdir(parents=True)
+    (tmp_path / "a" / "file").touch()
+    found = set(landlock.readable(str(tmp_path), frozenset([str(hidden)])))
+    assert found == {str(tmp_path / name) for name in ("a/b", "a/file", "d")}
+    assert list(landlock.readable("/", frozenset())) == ["/"]
+    assert list(landlock.readable(str(tmp_path), frozenset(["/elsewhere"]))) == [str(tmp_path)]
 
 
 def test_no_version_is_asked_for_more_than_it_knows() -> None:
