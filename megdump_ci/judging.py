@@ -122,11 +122,6 @@ def same(left: Array, right: Array) -> bool:
         return True
     if left.dtype != right.dtype or left.shape != right.shape:
         return False
-    return same_bits(left, right)
-
-
-def same_bits(left: Array, right: Array) -> bool:
-    """Whether two arrays hold the same bytes, in whatever dtype and shape."""
     one, other = (np.ascontiguousarray(item).reshape(-1).view(np.uint8) for item in (left, right))
     return np.array_equal(one, other)
 

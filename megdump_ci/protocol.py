@@ -238,11 +238,11 @@ class PackedRead(msgspec.Struct, frozen=True, tag=True):
 
 
 class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """A testcase is in the packed file; ``spool`` holds its inputs and reference outputs.
+    """A testcase is in the packed file; ``spool`` holds its reference outputs.
 
-    The spool is a file of ``.npy`` arrays behind each other: the inputs in the order of
-    ``inputs``, then the outputs in that of ``outputs`` (none with ``--no-assert``), then ``own``
-    results of the Python code that the model was exported from.
+    The spool is a file of ``.npy`` arrays behind each other: the outputs in the order of
+    ``outputs`` (none with ``--no-assert``), then ``own`` results of the Python code that the model
+    was exported from.
     """
 
     __test__ = False
@@ -251,7 +251,7 @@ class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     offset: int
     size: int
     spool: str
-    inputs: list[str]
+    inputs: list[report.Tensor]
     outputs: list[str]
     own: int = 0
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from megdump_ci import packed, report
 from megdump_ci.engine import graph, spool
-from megdump_ci.engine.packing import Model, Reference, facts, read_model
+from megdump_ci.engine.packing import Model, Reference, facts, fed, read_model
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.gates import DEFAULT_MAXERR, Gates
 from megdump_ci.judging import (
@@ -24,7 +24,6 @@ from megdump_ci.judging import (
     is_constant,
     same,
     same_all,
-    same_bits,
 )
 from megdump_ci.protocol import (
     AllWritten,
@@ -50,7 +49,7 @@ Emit = Callable[[FromWorker], None]
 class Truth:
     """What a testcase should hold, from outside the packed file: ``None`` where not known."""
 
-    inputs: Mapping[str, Array] | None = None
+    inputs: Sequence[report.Tensor] = ()
     outputs: Sequence[Array] | None = None
     """The input model's results, in the order of its outputs."""
     names: Sequence[str] = ()
@@ -211,7 +210,8 @@ def judge(
     packed_graph: PackedGraph, index: int, feeds: Mapping[str, Array], truth: Truth
 ) -> report.Testcase:
     """Run one testcase of the packed file and say how it did."""
-    reason = _misplaced(feeds, truth)
+    inputs = _input_facts(packed_graph, feeds)
+    reason = _misplaced(inputs, truth)
     result = packed_graph.run(feeds, f"running testcase {index} of the packed file")
     outputs = [
         _judge_output(packed_graph, place, feeds, result, truth)
@@ -231,7 +231,7 @@ def judge(
     return report.Testcase(
         index=index,
         source=None,
-        inputs=_input_facts(packed_graph, feeds),
+        inputs=inputs,
         passed=passed and not reason,
         reason=reason,
         outputs=outputs,
@@ -253,11 +253,12 @@ def unrun(
     packed_graph: PackedGraph, index: int, feeds: Mapping[str, Array], truth: Truth
 ) -> report.Testcase:
     """A testcase without assertions: only its inputs are looked at."""
-    reason = _misplaced(feeds, truth)
+    inputs = _input_facts(packed_graph, feeds)
+    reason = _misplaced(inputs, truth)
     return report.Testcase(
         index=index,
         source=None,
-        inputs=_input_facts(packed_graph, feeds),
+        inputs=inputs,
         passed=not reason,
         reason=reason,
         outputs=[],
@@ -266,23 +267,20 @@ def unrun(
 
 def _input_facts(packed_graph: PackedGraph, feeds: Mapping[str, Array]) -> list[report.Tensor]:
     return [
-        report.Tensor(
-            name=name,
-            dtype=graph.dtype_label(packed_graph.loaded.inputs[name].dtype),
-            shape=list(feeds[name].shape),
-            digest=digest(feeds[name]),
-        )
+        fed(name, packed_graph.loaded.inputs[name], feeds[name])
         for name in packed_graph.model_inputs
     ]
 
 
-def _misplaced(feeds: Mapping[str, Array], truth: Truth) -> str:
+def _misplaced(inputs: Sequence[report.Tensor], truth: Truth) -> str:
     """Why a value in the file is not the one it should be; empty if all are."""
-    for name, wanted in (truth.inputs or {}).items():
-        if name not in feeds:
-            return f"the packed file has no input {name}"
-        if feeds[name].shape != wanted.shape or not same_bits(feeds[name], wanted):
-            return f"the value in the file for input {name} is not the one that was given"
+    found = {item.name: item for item in inputs}
+    for wanted in truth.inputs:
+        item = found.get(wanted.name)
+        if item is None:
+            return f"the packed file has no input {wanted.name}"
+        if (item.shape, item.digest) != (wanted.shape, wanted.digest):
+            return f"the value in the file for input {wanted.name} is not the one that was given"
     return ""
 
 
@@ -391,16 +389,13 @@ class StreamCheck:
         self._extents.append(extent)
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, extent)
-        count = len(message.inputs)
-        arrays = spool.read(Path(message.spool), count + len(message.outputs) + message.own)
-        inputs = dict(zip(message.inputs, arrays[:count], strict=True))
+        results = spool.read(Path(message.spool), len(message.outputs) + message.own)
         feeds = self._graph.feeds(content, f"testcase {message.index}")
         if self.job.no_assert:
-            self.emit(Checked(unrun(self._graph, message.index, feeds, Truth(inputs))))
+            self.emit(Checked(unrun(self._graph, message.index, feeds, Truth(message.inputs))))
             return
-        results = arrays[count:]
         own = len(results) - message.own
-        truth = Truth(inputs, results[:own], names=message.outputs, own=results[own:])
+        truth = Truth(message.inputs, results[:own], names=message.outputs, own=results[own:])
         checked = judge(self._graph, message.index, feeds, truth)
         if self._deploy is not None and message.index == 0 and checked.passed:
             checked = _with_deploy(self._graph, self._deploy, feeds, checked)
@@ -500,4 +495,4 @@ def _truth(
             "give the model that the file was packed from",
         )
     results = reference.run(TestcaseSpec(f"testcase {index}"), {n: feeds[n] for n in names})
-    return Truth(None, results, names=list(model.outputs))
+    return Truth(outputs=results, names=list(model.outputs))

@@ -32,7 +32,7 @@ from megengine.utils import comp_graph_tools as tools
 from megdump_ci import report
 from megdump_ci.difference import CONSTANTS
 from megdump_ci.errors import EngineError, InputError
-from megdump_ci.packed import EXPECT_SUFFIX
+from megdump_ci.packed import EXPECT_SUFFIX, check_room
 from megdump_ci.spans import span
 from megdump_ci.testcase.values import InputType
 
@@ -336,19 +336,23 @@ def dump(
         )
     except RuntimeError as error:
         raise EngineRefused(f"writing the graph as {format}", error) from None
+    check_room(len(content), format, "the graph to write")
     return content, int(info.content_hash)
 
 
 @span("dump a testcase")
 def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
     """A testcase graph: one SharedDeviceTensor for each array and engine dtype, in order."""
+    what, hint = "the data of a testcase", "give less data, or pack with --format fbs"
+    check_room(sum(value.nbytes for value, _ in values), format, what, hint)
     graph = mgb.Graph()
     outputs = [graph.make_const(to_device(value, dtype)) for value, dtype in values]
     try:
         content, _ = mgb.dump_graph(outputs, dump_format=FORMATS[format])
     except RuntimeError as error:
         raise EngineRefused(f"writing a testcase as {format}", error) from None
-    return bytes(content)
+    check_room(len(content), format, what, hint)
+    return content
 
 
 @span("load a testcase")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from megdump_ci import difference, packed, report
 from megdump_ci.engine import graph, spool
 from megdump_ci.errors import InputError, Problem
+from megdump_ci.judging import digest
 from megdump_ci.protocol import (
     AllWritten,
     DiffJob,
@@ -94,23 +95,34 @@ class Model:
 def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], None]) -> None:
     """Do a :class:`PackJob`; ``wait`` returns when one more testcase may be written."""
     model = read_model(job.model, job.shown)
-    emit(ModelLoaded(model.facts()))
+    known = model.facts()
+    emit(ModelLoaded(known))
+    # Before anything is run: the engine would write what it cannot load.
+    size = known.parameter_bytes
+    packed.check_room(size, job.format or model.format, f"what {model.path} holds")
     _check_names(model)
     job.gates.check_names(model.outputs, "the model")
+    data = _sampled(job) if job.samples else evaluated(job, model)
+    first = next(data)
     reference = Reference(model)
     cases = (
         Case(spec, feeds, reference.run(spec, feeds), own)
         if not job.no_assert
         else Case(spec, feeds, [], [])
-        for spec, feeds, own in (_sampled(job) if job.samples else evaluated(job, model))
+        for spec, feeds, own in itertools.chain([first], data)
     )
-    first = next(cases)
-    graph_written = _write_graph(job, model, [tuple(value.shape) for value in first.results])
+    # If the model tells them, the verifying process reads the graph while this one runs it.
+    shapes = [] if job.no_assert else _declared_results(model, first[1])
+    if shapes is None:
+        run = next(cases)
+        shapes = [tuple(value.shape) for value in run.results]
+        cases = itertools.chain([run], cases)
+    graph_written = _write_graph(job, model, shapes)
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
     with open(job.packed, "ab") as file:
-        for index, case in enumerate(itertools.chain([first], cases)):
+        for index, case in enumerate(cases):
             wait()
             with span("write testcase", index):
                 emit(_write_testcase(job, model, file, index, case))
@@ -118,6 +130,15 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
             file.flush()
             os.fsync(file.fileno())
         emit(AllWritten(len(job.specs), file.tell()))
+
+
+def _declared_results(model: Model, feeds: Feeds) -> list[tuple[int, ...]] | None:
+    """The shapes of the outputs for feeds of the declared shapes; ``None`` where not known."""
+    if any(kind.shape != feeds[kind.name].shape for kind in model.types):
+        return None
+    shapes = [graph.declared_shape(var) for var in model.loaded.outputs]
+    known = [tuple(shape) for shape in shapes if shape is not None]
+    return known if len(known) == len(shapes) else None
 
 
 @dataclass(frozen=True)
@@ -424,15 +445,25 @@ def _write_testcase(
     # The verifying process reads what is in the file, not what is still in this one's buffer.
     file.flush()
     path = Path(job.scratch, f"testcase-{index}")
-    spool.write(path, [*case.feeds.values(), *case.results, *case.own])
+    spool.write(path, [*case.results, *case.own])
     return TestcaseWritten(
         index=index,
         offset=offset,
         size=len(content),
         spool=str(path),
-        inputs=list(case.feeds),
+        inputs=[fed(name, var, case.feeds[name]) for name, var in model.loaded.inputs.items()],
         outputs=list(model.outputs) if case.results else [],
         own=len(case.own),
+    )
+
+
+def fed(name: str, var: graph.Var, value: Array) -> report.Tensor:
+    """What is known of a value that is fed to an input."""
+    return report.Tensor(
+        name=name,
+        dtype=graph.dtype_label(var.dtype),
+        shape=list(value.shape),
+        digest=digest(value),
     )
 
 

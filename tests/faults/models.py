@@ -208,18 +208,19 @@ def packed(
         keep_names=True,
         scratch=str(HERE),
         window=len(specs),
+        alone=True,
     )
     packing.pack(job, take, lambda: None)
     for event in written:
-        arrays = spool.read(Path(event.spool), len(event.inputs) + len(event.outputs))
-        for output, array in zip(event.outputs, arrays[len(event.inputs) :], strict=True):
+        arrays = spool.read(Path(event.spool), len(event.outputs))
+        for output, array in zip(event.outputs, arrays, strict=True):
             save(f"{name}-{event.index}-{output}", array)
 
 
 def asserted(name: str, specs: list[str], named: Sequence[str], about: Sequence[int]) -> None:
     """The good pair, packed with these assertions only: ``named``, and each about an output."""
     source = packing.read_model(str(HERE / "pair.fbs_v2.mge"), "pair")
-    loaded = graph.load(source.content, "pair")
+    loaded = graph.load(source.read(), "pair")
     graph.keep_input_names(loaded)
     checks = graph.add_assertions(
         loaded.graph,
