@@ -10,6 +10,7 @@ import ast
 import operator
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -80,10 +81,41 @@ def evaluate(text: str, tree: ast.expr, data: Array) -> Array:
     return result
 
 
+class _Held:
+    """The memory of the intermediate values that are still there, in bytes."""
+
+    def __init__(self, data: Array) -> None:
+        self._owners = {id(_owner(data))}
+        self._bytes = 0
+
+    def add(self, value: Any) -> None:
+        """Count ``value`` until it is gone; :class:`InputError` if there is too much."""
+        if not isinstance(value, np.ndarray):
+            return
+        owner = _owner(value)
+        if id(owner) not in self._owners:
+            self._owners.add(id(owner))
+            self._bytes += owner.nbytes
+            weakref.finalize(owner, self._release, id(owner), owner.nbytes).atexit = False
+        growth.check_held(self._bytes)
+
+    def _release(self, owner: int, size: int) -> None:
+        self._owners.discard(owner)
+        self._bytes -= size
+
+
+def _owner(array: Array) -> Array:
+    """The array that has the memory that ``array`` may be a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 class _Interpreter:
     def __init__(self, text: str, data: Array) -> None:
         self.text = text
         self.data = data
+        self.held = _Held(data)
         self.end = time.monotonic() + TIME_LIMIT
 
     def value(self, node: ast.expr) -> Any:
@@ -97,7 +129,9 @@ class _Interpreter:
         if isinstance(node, ast.List):
             return [self.value(item) for item in node.elts]
         with self.faults_at(node):
-            return _checked(self.step(node))
+            value = _checked(self.step(node))
+            self.held.add(value)
+            return value
 
     def step(self, node: ast.expr) -> Any:
         """The value of an expression that has to be computed."""

@@ -19,6 +19,9 @@ from megdump_ci.testcase.inputs import BYTE_LIMIT
 LIMIT = BYTE_LIMIT // 8
 """Elements; numpy computes in float64 where it is not told otherwise."""
 
+HELD_LIMIT = 4 * BYTE_LIMIT
+"""Bytes of all the values that are kept for later steps, such as the items of a list."""
+
 PRODUCT_LIMIT = 1 << 32
 """Multiplications; numpy has no BLAS for integers, and takes seconds for as many."""
 
@@ -36,6 +39,15 @@ def check(count: int) -> None:
     if count > LIMIT:
         raise InputError(
             f"a step would give {count} elements, more than the {LIMIT} allowed",
+            "transform less data at once",
+        )
+
+
+def check_held(size: int) -> None:
+    """:class:`InputError` if values of ``size`` bytes are too much to keep at once."""
+    if size > HELD_LIMIT:
+        raise InputError(
+            f"the steps keep {size >> 20} MiB at once, more than the {HELD_LIMIT >> 20} allowed",
             "transform less data at once",
         )
 

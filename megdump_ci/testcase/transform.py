@@ -259,6 +259,8 @@ class _Check:
             self.argument(keyword.arg, keyword.value, depth)
 
     def argument(self, name: str, node: ast.expr, depth: int) -> None:
+        if name == "mode" and isinstance(node, ast.Constant) and node.value == "empty":
+            raise self.fault(node, "mode 'empty' would give what happens to be in memory")
         if not (
             name in allowed.TEXT_PARAMETERS
             and isinstance(node, ast.Constant)

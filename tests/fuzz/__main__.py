@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz import inside, outside, targets
@@ -34,8 +35,13 @@ def main(argv: Sequence[str]) -> int:
     """Fuzz what is asked for; the exit status."""
     options = parsed(argv)
     chosen = [name for name in NAMES if any(only in name for only in options.only or [""])]
+    # A target's whole name means it alone.
+    chosen = [name for name in chosen if name in (options.only or NAMES)] or chosen
     if not chosen:
         sys.stderr.write(f"no target has that in its name; there are: {', '.join(NAMES)}\n")
+        return 2
+    if any(name.startswith(GUIDED) for name in chosen) and not find_spec("atheris"):
+        sys.stderr.write("atheris is not installed: run it by 'make fuzz'\n")
         return 2
     print(f"seed {options.seed}: {', '.join(chosen)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
@@ -109,9 +115,12 @@ class Fuzzing:
         if done.returncode:
             case = current.read_text(errors="replace")[:2000] if current.exists() else ""
             hung = "Timeout (" in done.stderr or "libFuzzer: timeout" in done.stderr
-            text = f"exit status {done.returncode}\n{done.stderr[-1500:]}\n    of {case}"
+            text = f"exit status {done.returncode}\n{_last(done.stderr)}\n    of {case}"
             tally.findings.append(Finding(HANG if hung else CRASH, text))
             tally.tried = max(tally.tried, 1)
+        for path in [*folder.glob("crash-*"), *folder.glob("timeout-*"), *folder.glob("oom-*")]:
+            Path(self._options.keep).mkdir(parents=True, exist_ok=True)
+            shutil.move(path, Path(self._options.keep) / f"{folder.name}-{path.name}")
         left = [path for path in folder.iterdir() if path.name not in _OWN]
         if left:
             names = ", ".join(sorted(path.name for path in left)[:5])
@@ -185,6 +194,12 @@ class Fuzzing:
     def _tell(self, name: str, seed: int, finding: Finding) -> None:
         again = f"make fuzz ARGS='--seed {seed} --only \"{name}\"'"
         print(f"FOUND {name}: {finding.kind}: {finding.text}\n    {again}", flush=True)
+
+
+def _last(log: str) -> str:
+    """What a process said before it ended: the exception, if there was one."""
+    _, found, text = log.rpartition("Uncaught Python exception: ===")
+    return text[:2000] if found else log[-1500:]
 
 
 if __name__ == "__main__":

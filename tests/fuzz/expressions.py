@@ -27,6 +27,21 @@ _TEXTS = (
     | st.sampled_from(("'F'", "'C'", "'A'", "'K'", "'constant'", "'edge'", "'reflect'", "'wrap'"))
     | st.sampled_from(("'empty'", "'linear_ramp'", "'mean'", "'maximum'", "'symmetric'", "'x'"))
 )
+_USUAL = {
+    "dtype": st.sampled_from(("np.float32", "'f4'", "np.int32", "np.float64", "float")),
+    "order": st.sampled_from(("'C'", "'F'")),
+    "mode": st.sampled_from(("'constant'", "'edge'", "'reflect'")),
+    "axis": st.sampled_from(("0", "-1", "None")),
+    "keepdims": st.sampled_from(("True", "False")),
+    "newshape": st.sampled_from(("-1", "(-1,)", "data.shape", "(1, -1)")),
+    "axes": st.sampled_from(("None",)),
+    "shape": st.sampled_from(("data.shape", "(2, 3)", "4")),
+    "pad_width": st.sampled_from(("0", "1", "2")),
+    "reps": st.sampled_from(("1", "2", "(2, 1)", "1000")),
+    "repeats": st.sampled_from(("0", "1", "2", "1000")),
+    "decimals": st.sampled_from(("0", "2")),
+}
+"""What an argument mostly is where it is to be accepted."""
 _ESCAPES = st.sampled_from(
     (
         "().__class__.__base__.__subclasses__()",
@@ -75,6 +90,27 @@ class Case:
     data: Array
 
 
+def arrays() -> st.SearchStrategy[str]:
+    """Expressions that mostly have an array for a value."""
+
+    def steps(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        other = inner | st.sampled_from(("1", "2", "0.5", "255", "3.0", "np.pi"))
+        operators = st.sampled_from(("+", "-", "*", "/", "//", "%", "**", "<", ">=", "=="))
+        parts = ("...", "::-1", "None", "0", ":1", "1:", "data > 0", ":", "-1:")
+        indices = st.lists(st.sampled_from(parts), min_size=1, max_size=3).map(", ".join)
+        return (
+            st.builds("({} {} {})".format, inner, operators, other)
+            | st.builds("-{}".format, inner)
+            | st.builds("({})[{}]".format, inner, indices)
+            | _calls(inner, "np.", allowed.FUNCTIONS)
+            | _calls(inner, "np.", allowed.FUNCTIONS)
+            | st.builds("({}){}".format, inner, _calls(inner, ".", allowed.METHODS))
+            | st.builds("({}).T".format, inner)
+        )
+
+    return st.recursive(st.just("data"), steps, max_leaves=6)
+
+
 def expressions() -> st.SearchStrategy[str]:
     """Expressions of what is allowed, of any size, and now and then of what is not."""
     leaves = (
@@ -82,7 +118,7 @@ def expressions() -> st.SearchStrategy[str]:
         | st.just("data")
         | _NUMBERS
         | st.sampled_from(("np.pi", "np.inf", "np.nan", "data.shape", "data.T", "data.ndim"))
-        | _ESCAPES
+        | st.integers(0, 3).flatmap(lambda number: st.just("data") if number else _ESCAPES)
     )
     return st.recursive(leaves, _steps, max_leaves=8)
 
@@ -122,17 +158,19 @@ def _calls(
         )
 
         def argument(parameter: str) -> str:
+            if parameter in _USUAL and draw(st.integers(0, 3)):
+                return str(draw(_USUAL[parameter]))
             if parameter in allowed.TEXT_PARAMETERS:
-                return draw(_TEXTS)
+                return str(draw(_TEXTS))
             if parameter in allowed.ARRAYS_PARAMETERS:
-                return draw(
-                    st.lists(inner, min_size=1, max_size=3).map(lambda i: f"[{','.join(i)}]")
-                )
+                items = st.lists(st.just("data") | inner, min_size=1, max_size=3)
+                return f"[{', '.join(draw(items))}]"
             if parameter in _ARRAY:
-                return draw(st.just("data") | inner)
+                return draw(st.sampled_from(("data", "data", "1", "2.5")) | inner)
             return draw(st.sampled_from(("0", "1", "-1", "None", "True")) | shapes | inner)
 
-        count = draw(st.integers(0, min(len(signature.positional), 4)))
+        most = min(len(signature.positional), 4)
+        count = draw(st.integers(min(most, 1), most))
         given = [argument(parameter) for parameter in signature.positional[:count]]
         # What is left out may be what is needed; more often it is not.
         rest = sorted(signature.keywords - set(signature.positional[:count]))
@@ -148,9 +186,11 @@ def _calls(
 def cases() -> st.SearchStrategy[Case]:
     """Expressions, texts that nearly are such, and texts that are not."""
     text = (
-        expressions()
+        arrays()
+        | arrays()
+        | arrays()
         | expressions()
-        | mutated(expressions(), PIECES)
+        | mutated(arrays(), PIECES)
         | st.text(PIECES, max_size=30)
         | st.text(max_size=20)
     )

@@ -28,7 +28,7 @@ SECONDS = 10
 """What a case may take; a machine under load is slow."""
 ARRAY = 4 << 20
 """What arrays are limited to while fuzzing, in bytes. What grows without a limit then shows."""
-MEMORY = 40 * ARRAY
+MEMORY = 16 * ARRAY
 """What a case may add to the process's memory, in bytes."""
 BATCH = 200
 PIXELS = ARRAY // 4
@@ -139,6 +139,7 @@ def limit() -> None:
     inputs.BYTE_LIMIT = ARRAY
     inputs.ELEMENT_LIMIT = ARRAY
     growth.LIMIT = ARRAY // 8
+    growth.HELD_LIMIT = 4 * ARRAY
 
 
 def main(name: str, seed: int, count: int, seconds: float) -> None:

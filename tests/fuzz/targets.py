@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import expressions, files, specs
+from tests.fuzz import expressions, files, options, specs
 
 ALL = (
     specs.SPECS,
@@ -11,5 +11,6 @@ ALL = (
     files.ARRAYS,
     files.IMAGES,
     files.CUT_IMAGES,
+    *options.TARGETS,
 )
 BY_NAME = {target.name: target for target in ALL}

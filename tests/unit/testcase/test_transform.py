@@ -235,3 +235,25 @@ def test_the_size_of_a_product_is_never_told_too_small(data: st.DataObject) -> N
         except ValueError:
             continue
         assert growth.matmul(left, right) >= size
+
+
+def test_what_a_list_keeps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "HELD_LIMIT", 80_000)
+    data = np.zeros(1000, np.float64)
+
+    def apply(text: str) -> int:
+        return transform.parse(text)(data).size
+
+    # Nine of them, each of 8000 bytes, and its own; views have no memory, nor have values gone by.
+    assert apply(f"[{', '.join(['data + 1'] * 9)}][0]") == 1000
+    assert apply(f"[{', '.join(['(data + 1)[::2].T'] * 9)}, {'data.T, ' * 20}][0]") == 500
+    assert apply("data + 1" + " * 2.0" * 50) == 1000
+    for text in ("data + 1", "np.tile(data, 1)", "(data + 1)[:1]", "data.astype(np.int64)"):
+        with pytest.raises(InputError, match="MiB at once"):
+            apply(f"[{', '.join([text] * 11)}][0]")
+
+
+def test_padding_gives_no_memory_away() -> None:
+    for text in ("np.pad(data, 1, 'empty')", "np.pad(data, 1, mode='empty')"):
+        with pytest.raises(InputError, match="happens to be in memory"):
+            transform.parse(text)
