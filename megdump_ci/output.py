@@ -36,6 +36,10 @@ class StagedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not committed."""
         # A folder that can no longer be written to does not change what the run came to.
         with contextlib.suppress(OSError):
             self._remove()
@@ -50,17 +54,24 @@ class StagedFile:
 
         Raises :class:`InputError` if the system refuses.
         """
+        self.settle()
         target = self.path.with_name(self.path.name + suffix)
         try:
-            descriptor = os.open(self.temporary, os.O_RDONLY | os.O_NOFOLLOW)
-            with open(descriptor, "rb") as file:
-                self._take_back(descriptor)
-                os.fsync(file.fileno())
             os.replace(self.temporary, target)
             _sync_folder(target.parent)
         except OSError as error:
             raise InputError(cannot_write(str(target), error)) from error
         return str(target)
+
+    def settle(self) -> None:
+        """Wait until it is on the disk; :class:`InputError` if there is no room for it."""
+        try:
+            descriptor = os.open(self.temporary, os.O_RDONLY | os.O_NOFOLLOW)
+            with open(descriptor, "rb") as file:
+                self._take_back(descriptor)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(cannot_write(str(self.path), error)) from error
 
     def _take_back(self, descriptor: int) -> None:
         """Give it the owner and mode it was made with: an engine process may have been given it."""
@@ -73,14 +84,29 @@ class StagedFile:
             os.fchmod(descriptor, stat.S_IMODE(self._made.st_mode))
 
 
+def staged(path: str, content: bytes) -> StagedFile:
+    """A file with this content; :class:`InputError` if it cannot be written."""
+    file = StagedFile(path)
+    try:
+        file.temporary.write_bytes(content)
+    except OSError as error:
+        file.close()
+        raise InputError(cannot_write(path, error)) from error
+    return file
+
+
 def write_whole(path: str, content: bytes) -> None:
     """Write ``content`` to ``path`` at once; :class:`InputError` if that cannot be done."""
-    with StagedFile(path) as staged:
-        try:
-            staged.temporary.write_bytes(content)
-        except OSError as error:
-            raise InputError(cannot_write(path, error)) from error
-        staged.commit()
+    with staged(path, content) as file:
+        file.commit()
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there; :class:`InputError` if that cannot be done."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(cannot_write(path, error)) from error
 
 
 def check_writable(path: str) -> None:

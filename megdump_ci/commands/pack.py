@@ -166,16 +166,21 @@ def _place(
     """Move the files into place; what failed goes beside an earlier good file."""
     suffix = _SUFFIXES[state.exit_status]
     assert state.packed is not None
-    _clear_aside(options)
-    path = files["packed"].commit(suffix)
-    state.packed = msgspec.structs.replace(state.packed, path=path)
-    if options.output_strip_info:
-        _write_strip_info(state, path, "packed", written.strip_info, written.hash)
-    if "deploy" in files and state.deploy is not None:
-        path = files["deploy"].commit(suffix)
-        state.deploy = msgspec.structs.replace(state.deploy, path=path)
-        if options.output_strip_info:
-            _write_strip_info(state, path, "deploy", written.deploy_strip_info, written.deploy_hash)
+    with contextlib.ExitStack() as stack:
+        infos = _strip_infos(files, suffix, written) if options.output_strip_info else []
+        texts = [stack.enter_context(output.staged(info.path, text)) for info, text in infos]
+        # There is room for all of them before the first one takes the place of an earlier file.
+        for file in (*files.values(), *texts):
+            file.settle()
+        _clear_aside(options)
+        path = files["packed"].commit(suffix)
+        state.packed = msgspec.structs.replace(state.packed, path=path)
+        if "deploy" in files and state.deploy is not None:
+            path = files["deploy"].commit(suffix)
+            state.deploy = msgspec.structs.replace(state.deploy, path=path)
+        for file in texts:
+            file.commit()
+        state.strip_info += [info for info, _ in infos]
 
 
 def _clear_aside(options: PackOptions) -> None:
@@ -183,16 +188,27 @@ def _clear_aside(options: PackOptions) -> None:
     for path in filter(None, (options.output, options.deploy_output)):
         for suffix in (FAILED_SUFFIX, UNVERIFIED_SUFFIX):
             for name in (path + suffix, f"{path}{suffix}.json"):
-                Path(name).unlink(missing_ok=True)
+                output.remove(name)
 
 
-def _write_strip_info(
-    state: State, path: str, describes: Any, info: dict[str, list[str]], hash: int
-) -> None:
-    # In the form that tools/gen_header_for_bin_reduce.py of MegEngine reads.
-    target = f"{path}.json"
-    output.write_whole(target, msgspec.json.encode({**info, "hash": hash}) + b"\n")
-    state.strip_info.append(report.StripInfo(path=target, describes=describes, hash=hash))
+def _strip_infos(
+    files: dict[str, output.StagedFile], suffix: str, written: protocol.GraphWritten
+) -> list[tuple[report.StripInfo, bytes]]:
+    """The strip info of each file, with its text.
+
+    That has the form which ``tools/gen_header_for_bin_reduce.py`` of MegEngine reads.
+    """
+    facts: dict[str, tuple[Any, dict[str, list[str]], int]] = {
+        "packed": ("packed", written.strip_info, written.hash),
+        "deploy": ("deploy", written.deploy_strip_info, written.deploy_hash),
+    }
+    found = []
+    for name, file in files.items():
+        describes, info, hash = facts[name]
+        text = msgspec.json.encode({**info, "hash": hash}) + b"\n"
+        path = f"{file.path}{suffix}.json"
+        found.append((report.StripInfo(path=path, describes=describes, hash=hash), text))
+    return found
 
 
 class Packing:

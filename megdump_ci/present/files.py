@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from megdump_ci.errors import InputError, Problem, check_all
-from megdump_ci.output import cannot_write, write_whole
+from megdump_ci.errors import Problem, check_all
+from megdump_ci.output import remove, write_whole
 from megdump_ci.report import Report, to_json
 
 
@@ -77,10 +77,7 @@ def _write(path: str, content: bytes | None) -> None:
     if content is not None:
         write_whole(path, content)
         return
-    try:
-        Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(cannot_write(path, error)) from error
+    remove(path)
 
 
 def _fault(name: str, error: Exception) -> Problem:

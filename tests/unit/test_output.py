@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,35 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Is a directory"):
         output.write_whole(str(tmp_path / "out.mge"), b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["out.mge"]
+
+
+def test_where_there_is_no_room_nothing_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "out.mge"
+    target.write_bytes(b"good")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(InputError, match="File too large"):
+            output.write_whole(str(target), b"x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mge"]
+    assert target.read_bytes() == b"good"
+
+
+def test_another_file_in_its_place_is_not_committed(tmp_path: Path) -> None:
+    target = tmp_path / "out.mge"
+    target.write_bytes(b"good")
+    with output.StagedFile(str(target)) as staged:
+        staged.temporary.unlink()
+        staged.temporary.write_bytes(b"of somebody else")
+        with pytest.raises(InputError, match="something else was put in its place"):
+            staged.commit()
+    assert target.read_bytes() == b"good"
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="Is a directory"):
+        output.remove(str(tmp_path / "folder"))
+    output.remove(str(tmp_path / "nothing"))

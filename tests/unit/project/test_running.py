@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import threading
@@ -171,13 +173,7 @@ def test_a_signal_ends_those_that_run_and_those_that_wait(
     folder: Path, number: int, what: str
 ) -> None:
     project(folder, a=what, b="wait")
-
-    def send() -> None:
-        while not (folder / "began-a").exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), number)
-
-    sender = threading.Thread(target=send)
+    sender = threading.Thread(target=interrupt, args=(folder / "began-a", number))
     sender.start()
     found = run(jobs=1)
     sender.join()
@@ -185,6 +181,47 @@ def test_a_signal_ends_those_that_run_and_those_that_wait(
     assert found.exit_status == 2
     assert "stopped before its turn" in found.entries[1].headline
     assert not (folder / "began-b").exists()
+
+
+def test_one_that_is_stopped_makes_no_room_for_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(folder, a="deaf", b="ok")
+    stop = running._Run.stop
+
+    def slowly(self: running._Run) -> None:
+        stop(self)
+        if self._process is not None:
+            self._process.wait()
+            time.sleep(0.2)
+
+    monkeypatch.setattr(running._Run, "stop", slowly)
+    sender = threading.Thread(target=interrupt, args=(folder / "began-a",))
+    sender.start()
+    found = run(jobs=1)
+    sender.join()
+    assert "stopped before its turn" in found.entries[1].headline
+    assert not (folder / "began-b").exists()
+
+
+def interrupt(path: Path, number: int = signal.SIGTERM) -> None:
+    """Send this process a signal once the file is there."""
+    while not path.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
+
+
+def test_where_there_is_no_room_for_a_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    project(folder, a="ok")
+    monkeypatch.setattr(running.Path, "mkdir", refuse)
+    monkeypatch.setattr(running, "prepare", lambda *_: None)
+    monkeypatch.setattr(running, "scratch_folder", lambda: contextlib.nullcontext(folder))
+    found = run()
+    assert found.exit_status == 2
+    assert found.entries[0].problems[0].message == "cannot write: No space left on device"
 
 
 def test_no_process_sees_what_this_one_was_trusted_with(
