@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
-from megdump_ci.report import Number, Report, Tool, Verdict, number
+from megdump_ci.report import Number, Report, Tool, Verdict, json_of, number
 
 VERSION = 1
 """Raised when a field is taken away or changes its meaning; a new field does not raise it."""
@@ -191,7 +191,7 @@ def merge(outcome: Outcome, *, tool: Tool, command: str, seconds: float) -> Merg
 
 def to_json(merged: Merged) -> bytes:
     """The merged report as JSON, indented."""
-    return msgspec.json.format(msgspec.json.encode(merged), indent=2) + b"\n"
+    return json_of(merged)
 
 
 def from_json(data: bytes) -> Merged:

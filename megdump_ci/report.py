@@ -8,6 +8,7 @@ seconds, digests are ``sha256:<hex>``.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Literal
 
@@ -695,7 +696,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def to_json(report: Report) -> bytes:
     """The report as JSON, indented."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    return json_of(report)
+
+
+def json_of(value: msgspec.Struct) -> bytes:
+    """``value`` as JSON, indented; a byte of a file's name that is no text becomes a ``?``."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        encoded = text.encode("utf-8", errors="replace")
+    return msgspec.json.format(encoded, indent=2) + b"\n"
 
 
 def from_json(data: bytes) -> Report:

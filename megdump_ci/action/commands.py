@@ -86,7 +86,7 @@ class Log:
     @contextlib.contextmanager
     def group(self, title: str) -> Iterator[None]:
         """What is written inside is folded up under ``title``."""
-        self._write(command("group", neutral(title).replace("\n", " ")))
+        self._write(command("group", neutral(plain(title)).replace("\n", " ")))
         try:
             yield
         finally:
@@ -138,7 +138,9 @@ class Log:
 
     def _annotate(self, kind: str, message: str, title: str, file: str, line: int) -> None:
         # The log that is shown holds the message too, and there this form is a command.
-        message, title = (plain(text).replace("##[", "## [") for text in (message, title))
+        message, title, file = (
+            plain(text).replace("##[", "## [") for text in (message, title, file)
+        )
         if len(message) > MESSAGE_LIMIT:
             message = message[: MESSAGE_LIMIT - 1] + "\u2026"
         count = self._annotations[kind] = self._annotations.get(kind, 0) + 1

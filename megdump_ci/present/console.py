@@ -22,7 +22,7 @@ from megdump_ci.options import Options
 from megdump_ci.pipeline import run as run_pipeline
 from megdump_ci.present import baseline, locate, sweep, times, worst
 from megdump_ci.present.columns import NAME, Error, fitting
-from megdump_ci.present.text import number_text, one_line, plain, size_text
+from megdump_ci.present.text import hanging, number_text, one_line, plain, size_text
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
 
 SHOWN = 20
@@ -152,10 +152,10 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
 def show_problems(problems: Sequence[Problem], errors: Console) -> None:
     """Print what is wrong, and what to do about it."""
     for problem in problems:
-        message = Text.assemble(("error: ", "bold red"), plain(problem.located))
+        message = Text.assemble(("error: ", "bold red"), hanging(problem.located))
         errors.print(message, soft_wrap=True)
         if problem.hint:
-            errors.print(Text(plain(f"  {problem.hint}"), "dim"), soft_wrap=True)
+            errors.print(Text(hanging(f"  {problem.hint}"), "dim"), soft_wrap=True)
 
 
 def document(report: Report) -> list[RenderableType]:
@@ -213,7 +213,7 @@ def gate_line(gate: Gate) -> str:
 
 def _describe(graph: Graph) -> str:
     operators = working(graph.operators).total()
-    return f"{size_text(graph.size)}, {graph.format}, {operators} operators"
+    return f"{size_text(graph.size)}, {one_line(graph.format, 20)}, {operators} operators"
 
 
 def _testcases(report: Report) -> Table:

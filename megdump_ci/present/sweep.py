@@ -51,7 +51,7 @@ def _same(sweep: Sweep) -> list[Text]:
     names: dict[str, list[str]] = {}
     for trial in sweep.trials:
         if trial.digest:
-            names.setdefault(trial.digest, []).append(trial.name)
+            names.setdefault(trial.digest, []).append(one_line(trial.name))
     return [
         Text(f"the same graph: {', '.join(same)}", "dim")
         for same in names.values()
@@ -62,11 +62,12 @@ def _same(sweep: Sweep) -> list[Text]:
 def _reasons(sweep: Sweep) -> list[Text]:
     lines = []
     for trial in sweep.trials:
+        name = one_line(trial.name)
         if trial.status not in ("passed", "failed"):
-            lines.append(Text(f"{trial.name}: {one_line(trial.reason, 300)}", "red"))
+            lines.append(Text(f"{name}: {one_line(trial.reason, 300)}", "red"))
         elif trial.kernels == "naive":
             reason = trial.kernel_failures[0].reason
-            lines.append(Text(f"{trial.name}: fast kernels: {one_line(reason, 300)}", "yellow"))
+            lines.append(Text(f"{name}: fast kernels: {one_line(reason, 300)}", "yellow"))
     return lines
 
 
@@ -75,6 +76,6 @@ def _best(sweep: Sweep) -> list[Text]:
     lines = []
     for what, name in (("fastest", sweep.fastest), ("smallest", sweep.smallest)):
         if name:
-            options = " ".join(trials[name].options) or "(no options)"
-            lines.append(Text(f"{what}: {name}\n  {options}"))
+            options = one_line(" ".join(trials[name].options), 400) or "(no options)"
+            lines.append(Text(f"{what}: {one_line(name)}\n  {options}"))
     return lines

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from megdump_ci.report import Number
+
+_BREAK = re.compile(r"\n(?=\S)")
 
 
 def plain(text: str) -> str:
@@ -12,7 +15,15 @@ def plain(text: str) -> str:
 
     Control and direction characters are shown as escapes; newlines stay.
     """
+    # Nearly all text is, and a report has megabytes of it.
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(char if _harmless(char) else _escape(char) for char in text)
+
+
+def hanging(text: str) -> str:
+    """``text`` as harmless lines of which no further one begins as a line of its own would."""
+    return _BREAK.sub("\n  ", plain(text))
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -8,23 +8,29 @@ fenced block, whose labels are made of what :func:`label` lets through.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 from megdump_ci.present.text import one_line, plain
 
 _CELL = 300
 _LABEL = 40
+_MENTION = re.compile(r"[@#](?=\w)")
 _HARMLESS = frozenset(" _.,:/()+=*-")
 
 
 def escaped(text: str, limit: int = _CELL) -> str:
-    """``text`` for an HTML block: one line, no markup, cut to what fits a cell."""
-    return html.escape(one_line(text, limit))
+    """``text`` for an HTML block: one line, no markup, cut to what fits a cell.
+
+    GitHub looks for people and issues in the finished HTML, but for code: a word joiner, which is
+    not seen, keeps it from telling them.
+    """
+    return html.escape(_MENTION.sub("\\g<0>\u2060", one_line(text, limit)))
 
 
 def code(text: str, limit: int = _CELL) -> str:
     """``text`` as code, in a line."""
-    return f"<code>{escaped(text, limit)}</code>"
+    return f"<code>{html.escape(one_line(text, limit))}</code>"
 
 
 def shown_as_is(text: str, limit: int = 2000) -> str:
