@@ -202,9 +202,17 @@ def _operator(operator: Any) -> Operator:
 def _params(operator: Any) -> str:
     try:
         return str(operator.params)
-    except RuntimeError:
-        # Some types of operators cannot tell theirs.
+    except (RuntimeError, UnicodeDecodeError):
+        # Some types of operators cannot tell theirs, and what a file says need not be text.
         return ""
+
+
+def _name(var: Var) -> str:
+    try:
+        return str(var.name)
+    except UnicodeDecodeError as error:
+        # The engine takes any bytes, and nothing but the names of inputs and outputs is asked for.
+        return bytes(error.object).decode(errors="backslashreplace")
 
 
 def _value(var: Var, place: int) -> Value:
@@ -215,7 +223,7 @@ def _value(var: Var, place: int) -> Value:
         dtype = ""
     shape = graph.declared_shape(var)
     return Value(
-        name=var.name,
+        name=_name(var),
         dtype=dtype,
         shape=tuple(shape) if shape is not None else None,
         operator=place,
