@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -27,10 +29,13 @@ def value(name): return words[words.index(name) + 1]
 name, what = value("--name"), value("--data")
 folder = value("--report")
 print("something was said")
-if what == "wait":
+if what == "late":
+    os.makedirs(folder, exist_ok=True)
+    shutil.copy("passed.json", f"{folder}/report.json")
+if what in ("wait", "late"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
 open(f"began-{name}", "w").close()
-if what in ("wait", "deaf"): time.sleep(60)
+if what in ("wait", "late", "deaf"): time.sleep(60)
 if what == "killed": os.kill(os.getpid(), signal.SIGKILL)
 if what == "meet":
     while len([f for f in os.listdir() if f.startswith("began-")]) < 2: time.sleep(0.01)
@@ -167,7 +172,13 @@ def test_where_nothing_has_changed_nothing_is_verified(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "what"),
-    [(signal.SIGTERM, "wait"), (signal.SIGINT, "wait"), (signal.SIGTERM, "deaf")],
+    [
+        (signal.SIGTERM, "wait"),
+        (signal.SIGINT, "wait"),
+        (signal.SIGTERM, "deaf"),
+        # Its report says that it passed, and it was stopped while it said so.
+        (signal.SIGTERM, "late"),
+    ],
 )
 def test_a_signal_ends_those_that_run_and_those_that_wait(
     folder: Path, number: int, what: str
@@ -209,6 +220,40 @@ def interrupt(path: Path, number: int = signal.SIGTERM) -> None:
     while not path.exists():
         time.sleep(0.01)
     os.kill(os.getpid(), number)
+
+
+STUBBORN = """
+import os, signal, time
+asked = []
+def stop(*_):
+    asked.append("once")
+    open(f"asked-{len(asked)}", "w").close()
+    if asked[1:]: os._exit(2)
+signal.signal(signal.SIGTERM, stop)
+open("began-a", "w").close()
+while True: time.sleep(60)
+"""
+
+
+def test_a_second_signal_ends_at_once_and_lets_entries_clean_up(folder: Path) -> None:
+    project(folder, a="ok")
+    script = (
+        "import sys\nfrom megdump_ci import cli\nfrom megdump_ci.project import running\n"
+        f"running._START = {STUBBORN!r}\nsys.exit(cli.main(['run', '--config', 'p/megdump.toml']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for sign in ("began-a", "asked-1"):
+        while not (folder / sign).exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        # As one that was told twice, it would be no second signal.
+        time.sleep(0.7 * (sign == "asked-1"))
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (2, "error: stopped by SIGINT\n")
+    assert (folder / "asked-2").exists()
 
 
 def test_where_there_is_no_room_for_a_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
