@@ -26,7 +26,11 @@ from megdump_ci.present.text import hanging, number_text, one_line, plain, size_
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
 
 SHOWN = 20
-"""Testcases in the table; failing ones come first, the rest is in report.json."""
+"""Testcases in the table, outputs of each, and warnings; failing ones come first, and the rest is
+in report.json."""
+
+ROWS = 100
+"""Rows of the table, after which no other testcase begins."""
 
 _ALL = "(all are in the report: --report DIR)"
 
@@ -169,7 +173,10 @@ def document(report: Report) -> list[RenderableType]:
         parts.append(_testcases(report))
     if report.sweep is not None:
         parts += sweep.parts(report.sweep)
-    parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings]
+    parts += [Text(f"warning: {one_line(text)}", "yellow") for text in report.warnings[:SHOWN]]
+    if len(report.warnings) > SHOWN:
+        hidden = len(report.warnings) - SHOWN
+        parts.append(Text(f"and {hidden} more warnings {_ALL}", "yellow"))
     if spent := times.line(report):
         parts.append(Text(one_line(f"time: {spent}", 400), "dim"))
     return parts + _failures(report)
@@ -224,11 +231,14 @@ def _testcases(report: Report) -> Table:
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
+    shown = 0
     # Failing ones first; sorted() keeps the order of the file among equals.
     for testcase in sorted(report.testcases, key=lambda case: case.passed)[:SHOWN]:
-        _add_rows(table, testcase, columns.values())
-    hidden = len(report.testcases) - SHOWN
-    if hidden > 0:
+        if table.row_count < ROWS:
+            _add_rows(table, testcase, columns.values())
+            shown += 1
+    hidden = len(report.testcases) - shown
+    if hidden:
         table.add_row("", Text(f"and {hidden} more {_ALL}", "dim"))
     return table
 
@@ -238,7 +248,10 @@ def _add_rows(table: Table, testcase: Testcase, columns: Collection[Error]) -> N
     if not testcase.outputs:
         mark = Text("failed", "red") if not testcase.passed else Text("not verified", "yellow")
         table.add_row(str(testcase.index), Text(label), "", *"-" * len(columns), mark)
-    for place, output in enumerate(testcase.outputs):
+    outputs = testcase.outputs
+    if len(outputs) > SHOWN:
+        outputs = sorted(outputs, key=lambda output: output.passed)[:SHOWN]
+    for place, output in enumerate(outputs):
         passed = output.passed and not testcase.reason
         table.add_row(
             str(testcase.index) if place == 0 else "",
@@ -247,6 +260,9 @@ def _add_rows(table: Table, testcase: Testcase, columns: Collection[Error]) -> N
             *(number_text(error(output)) for error in columns),
             Text("ok", "green") if passed else Text("failed", "red"),
         )
+    if len(outputs) < len(testcase.outputs):
+        hidden = len(testcase.outputs) - len(outputs)
+        table.add_row("", "", Text(f"and {hidden} more", "dim"))
 
 
 def _failures(report: Report) -> list[Text]:
@@ -254,10 +270,10 @@ def _failures(report: Report) -> list[Text]:
     for testcase in report.testcases:
         reasons = [testcase.reason] if testcase.reason else []
         reasons += [f"{item.name}: {item.reason}" for item in testcase.outputs if item.reason]
-        lines += [
-            Text(f"testcase {testcase.index}: {one_line(reason, 300)}", "red") for reason in reasons
-        ]
-    shown = lines[:SHOWN]
+        lines += [(testcase.index, reason) for reason in reasons]
+    shown = [
+        Text(f"testcase {index}: {one_line(reason, 300)}", "red") for index, reason in lines[:SHOWN]
+    ]
     if len(lines) > SHOWN:
         shown.append(Text(f"and {len(lines) - SHOWN} more {_ALL}", "red"))
     shown += worst.lines(report)

@@ -8,7 +8,6 @@ is the same one in the next run when others come before it.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -117,7 +116,7 @@ def _legal(text: str) -> str:
 
 
 def _testcases(report: Report) -> Iterator[_Case]:
-    names: set[str] = set()
+    names: dict[str, int] = {}
     for testcase in report.testcases:
         source = testcase.source
         name = _unused(source.spec if source else f"testcase {testcase.index}", names)
@@ -132,11 +131,17 @@ def _testcases(report: Report) -> Iterator[_Case]:
         yield case
 
 
-def _unused(text: str, names: set[str]) -> str:
-    """``text``, with a number if one of ``names`` is the same; it is then one of them, too."""
-    numbered = (f"{text} [{number}]" if number > 1 else text for number in itertools.count(1))
-    found = next(name for name in numbered if name not in names)
-    names.add(found)
+def _unused(text: str, names: dict[str, int]) -> str:
+    """``text``, with a number if one of ``names`` is the same; it is then one of them, too.
+
+    Each name has the largest number that was given to it, and the search goes on from there.
+    """
+    number, found = names.get(text, 1), text
+    while found in names:
+        number += 1
+        found = f"{text} [{number}]"
+    names.setdefault(found, 1)
+    names[text] = number
     return found
 
 

@@ -9,14 +9,17 @@ from rich.text import Text
 from megdump_ci.present.text import number_text, one_line
 from megdump_ci.report import Comparison, Element, Metrics, Output, Report, Testcase
 
+SHOWN = 10
+"""Outputs that are told of; the rest is in report.json."""
+
 
 def lines(report: Report) -> list[Text]:
     """For each output that failed, its worst testcase."""
-    return [
-        line
-        for testcase, output, comparison in worst(report)
-        for line in _block(testcase, output, comparison)
-    ]
+    found = worst(report)
+    told = [line for item in found[:SHOWN] for line in _block(*item)]
+    if len(found) > SHOWN:
+        told.append(Text(f"and {len(found) - SHOWN} more outputs failed"))
+    return told
 
 
 def worst(report: Report) -> list[tuple[Testcase, Output, Comparison]]:
