@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from megdump_ci import __version__, baseline, output, report, scrutiny, stopping
-from megdump_ci.commands import diff, export, locate, pack, sweep, verify
+from megdump_ci.commands import diff, locate, pack, verify
 from megdump_ci.errors import ExitStatus, InputError, Interrupted, MegdumpError
 from megdump_ci.options import (
     COMMANDS,
@@ -110,13 +110,19 @@ def _attempt(options: Options, state: State, watcher: _Staged, trace: Trace | No
             _isolated(state, session),
         ):
             session.trace, session.stages = trace, watcher.stages
+            session.aside = files.load if options.report else None
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
                 state.concluded = True
                 locate.execute(options, state, session)
             elif isinstance(options, ExportOptions):
+                # Here, as for sweep: most runs do not need it, and it takes its time to load.
+                from megdump_ci.commands import export
+
                 export.execute(options, state, session)
             elif isinstance(options, SweepOptions):
+                from megdump_ci.commands import sweep
+
                 sweep.execute(options, state, session)
             elif isinstance(options, DiffOptions):
                 diff.execute(options, state, session)

@@ -6,7 +6,8 @@ import contextlib
 import queue
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +84,8 @@ class Session:
         self._children: list[Session] = []
         self.trace: Trace | None = None
         """Where engine processes tell what they do, if anybody wants to know."""
+        self.aside: Callable[[], None] | None = None
+        """What to do beside, once, when an engine process is loaded and this one only waits."""
         self.stages: Stages | None = None
         """Where the time of the run goes; ``None`` for a part of it."""
         self.label = ""
@@ -106,6 +109,7 @@ class Session:
         ``writes`` are the files that it is to write outside of the scratch folder; they are there.
         It has the time of a phase so many times.
         """
+        self.step("start the engine")
         box = self._isolation.box(
             self.folder / f"{phase.replace(' ', '-')}.home",
             self.scratch,
@@ -115,7 +119,6 @@ class Session:
         )
         worker = Worker(phase, self.folder, box, self._events, kernels)
         self._workers.append(worker)
-        self.step("start the engine")
         if self.trace is not None:
             worker.profile(self.trace.track(self.label + phase, worker.number, worker.began))
         return worker
@@ -182,8 +185,14 @@ class Session:
             else:
                 if isinstance(event, protocol.Ready):
                     self.step()
+                    self._begin_aside()
                 yield worker, event
                 self._check_clocks(running)
+
+    def _begin_aside(self) -> None:
+        if self.aside is not None:
+            threading.Thread(target=self.aside, name="aside").start()
+            self.aside = None
 
     def processes(self) -> list[report.Process]:
         """How long each process was busy, with what, and its largest memory."""

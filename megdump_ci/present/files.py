@@ -43,6 +43,11 @@ FILES: dict[str, Callable[[Report], bytes]] = {
 """What makes each file; pure functions of the report."""
 
 
+def load() -> None:
+    """Load what makes the files: it takes longer than making most of them."""
+    from megdump_ci.present import html, junit, markdown  # noqa: F401 - loaded, and used above
+
+
 def made(report: Report) -> tuple[dict[str, bytes], list[Problem]]:
     """The contents of the files, and a problem for each that could not be made.
 
