@@ -88,8 +88,12 @@ def test_where_landlock_is_refused_the_rest_holds_and_the_report_says_so(
     assert set(lacking) == {"read-only files"}
     assert lacking["read-only files"].startswith("Landlock: ")
     assert _done(answers, {"read-only files"}) == {}
-    # What the rights of a user do not hold is what everybody may write to.
-    assert set(_done(answers)) <= {"file_in_tmp", "file_in_shared_memory"}
+    # What the rights of a user do not hold is what everybody may write to, or read.
+    assert set(_done(answers)) <= {
+        "file_in_tmp",
+        "file_in_shared_memory",
+        "token_of_the_checkout",
+    }
     page = (job.workspace / "megdump-ci-report/report.md").read_text()
     assert "missing: read-only files (Landlock: " in page
     assert (job.workspace / "out.mge").read_text() == "as it was"
