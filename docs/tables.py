@@ -1,7 +1,8 @@
 """Bring the made parts of the documentation up to date: ``make docs``.
 
-Those are ``action.yml``, the tables of README.md (between ``<!-- name -->`` and ``<!-- end -->``)
-and the JSON schemas of the reports and of megdump.toml. A test fails when one of them is stale.
+Those are ``action.yml``, tables of README.md and docs/security.md (between ``<!-- name -->`` and
+``<!-- end -->``) and the JSON schemas of the reports and of megdump.toml. A test fails when one of
+them is stale.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from megdump_ci import merged, report
 from megdump_ci.action.manifest import OUTPUTS, action_yml, text_of
@@ -33,6 +36,9 @@ def made() -> dict[str, str]:
         "action.yml": action_yml(),
         **{f"docs/{name}.schema.json": _schema(module) for name, module in schemas.items()},
         "README.md": filled((ROOT / "README.md").read_text(), tables),
+        "docs/security.md": filled(
+            (ROOT / "docs" / "security.md").read_text(), {"answers": _answers()}
+        ),
     }
 
 
@@ -63,6 +69,16 @@ def _row(spec: OptionSpec) -> str:
     help = spec.help.replace("|", "\\|")
     choices = f" ({', '.join(f'`{choice}`' for choice in spec.choices)})" if spec.choices else ""
     return f"| {name} | {'' if default == '``' else default} | {help}{choices} |\n"
+
+
+def _answers() -> str:
+    found = tomli.loads((ROOT / "requirements" / "answered.toml").read_text())
+    rows = "".join(
+        f"| {', '.join([name, *item['also']])} | {item['package']} | {item['what']} |"
+        f" {item['answer']} |\n"
+        for name, item in found.items()
+    )
+    return f"| finding | in | what | answer |\n| --- | --- | --- | --- |\n{rows}"
 
 
 def _outputs() -> str:

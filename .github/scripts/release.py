@@ -1,9 +1,9 @@
 """A release, as .github/workflows/release.yml makes it.
 
 ``check TAG`` demands that the tag is this tree's version and prints the release notes of
-CHANGELOG.md. ``base`` prints the Dockerfile's base image by its digest of this moment, so that what
-was built on can be had again. ``publish TAG --image IMAGE`` adds a commit whose action.yml names the
-image, and moves the tag, and the major tag with it, to that commit: so
+CHANGELOG.md. ``base`` prints the Dockerfile's base image by its digest of now, so that what
+was built on can be had again. ``publish TAG --image IMAGE`` adds a commit whose action.yml names
+the image, and moves the tag, and the major tag with it, to that commit: so
 ``uses: megdump-ci/megdump-ci@v1`` pulls what was built and tested, and builds nothing. It runs with
 any Python 3.10 or newer.
 """

@@ -35,6 +35,22 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        found
+        for page in PAGES
+        for found in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text())
+    }
+    missing = [
+        f"{path}::{name}"
+        for path, name in sorted(named)
+        if not (ROOT / path).is_file()
+        or (name and f"\ndef {name}(" not in (ROOT / path).read_text())
+    ]
+    assert missing == []
+    assert len(named) > 40
+
+
 def workflow_steps(page: Path) -> list[dict[str, Any]]:
     """The steps of all workflows of a page, whole or in part."""
     steps = []
