@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -37,8 +38,17 @@ class StepText:
 
     def line_of(self, name: str, text: str) -> int:
         """The line on which the input ``name`` has ``text``; 0 unless there is exactly one."""
-        found = [line for line, value in self._values(name) if text and value == text]
+        found = self._places.get((name, text), []) if text else []
         return found[0] if len(found) == 1 else 0
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        """The lines of each text of each input: thousands of testcases are looked up."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for name in self.inputs:
+            for line, value in self._values(name):
+                found.setdefault((name, value), []).append(line)
+        return found
 
     def _values(self, name: str) -> Iterator[tuple[int, str]]:
         if name not in self.inputs:
