@@ -5,8 +5,11 @@ import sys
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from megdump_ci.action import guard
-    from megdump_ci.action.main import main
+    from megdump_ci import stopping
 
-    guard.close()
-    sys.exit(main(os.environ))
+    with stopping.at_once():
+        from megdump_ci.action import guard
+        from megdump_ci.action.main import main
+
+        guard.close()
+        sys.exit(main(os.environ))

@@ -7,20 +7,23 @@ undoes that by itself; at once, it is undone here, in the signal's handler.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from megdump_ci.errors import ExitStatus, Interrupted
+# Nothing that takes long to load: until this is, a signal ends the process in Python's own way.
+if TYPE_CHECKING:
+    from megdump_ci.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PR_SET_PDEATHSIG = 1
+_STATUS = 2
+"""That of :class:`Interrupted`."""
 
 _ONE = 0.5
 """Seconds within which two signals are one: ``timeout`` and shells tell a process and its group."""
@@ -94,6 +97,8 @@ def check() -> None:
 
 def interrupted(number: int) -> Interrupted:
     """The error that a signal ends a run with."""
+    from megdump_ci.errors import Interrupted
+
     return Interrupted(f"stopped by {signal.Signals(number).name}")
 
 
@@ -101,7 +106,7 @@ def end(number: int, _frame: object = None) -> NoReturn:
     """Signal handler: undo what there is to undo and end the process, with status 2."""
     for other in SIGNALS:
         # Undoing may take long, on a file system that does not answer.
-        signal.signal(other, lambda *_: os._exit(ExitStatus.INPUT))
+        signal.signal(other, lambda *_: os._exit(_STATUS))
     for undo in reversed(list(_undo.values())):
         with contextlib.suppress(OSError):
             undo()
@@ -110,7 +115,7 @@ def end(number: int, _frame: object = None) -> NoReturn:
         if os.isatty(sys.__stderr__.fileno() if sys.__stderr__ else 2):
             os.write(2, _CLEAR)
         os.write(2, f"error: stopped by {signal.Signals(number).name}\n".encode())
-    os._exit(ExitStatus.INPUT)
+    os._exit(_STATUS)
 
 
 def end_with_parent(number: int, parent: int = 0) -> None:
@@ -118,6 +123,8 @@ def end_with_parent(number: int, parent: int = 0) -> None:
 
     ``parent`` is its number: if that has died by now, the signal comes at once.
     """
+    import ctypes
+
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if parent and os.getppid() != parent:

@@ -168,6 +168,32 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
+LOADS = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["x"]
+runpy.{run}({what!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "what", "module"),
+    [
+        ("run_module", "megdump_ci", "megdump_ci.cli"),
+        ("run_path", str(PACKAGE.parent / "entrypoint.py"), "megdump_ci.action.guard"),
+    ],
+)
+def test_a_signal_that_comes_while_the_program_is_loaded(run: str, what: str, module: str) -> None:
+    code = LOADS.format(run=run, what=what, module=module)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (2, "error: stopped by SIGINT\n")
+    assert Interrupted.exit_status == 2
+
+
 def test_no_deadline_depends_on_the_time_of_day() -> None:
     """A clock that is set must not end a run, nor keep it from ending."""
     found = set()
