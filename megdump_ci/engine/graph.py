@@ -34,7 +34,7 @@ from megdump_ci.difference import CONSTANTS
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.packed import EXPECT_SUFFIX, check_room
 from megdump_ci.spans import span
-from megdump_ci.testcase.values import InputType
+from megdump_ci.testcase.values import TOO_MUCH, InputType
 
 Var = Any
 """A ``VarNode`` of the engine."""
@@ -343,7 +343,7 @@ def dump(
 @span("dump a testcase")
 def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
     """A testcase graph: one SharedDeviceTensor for each array and engine dtype, in order."""
-    what, hint = "the data of a testcase", "give less data, or pack with --format fbs"
+    what, hint = "the data of a testcase, with what is expected,", TOO_MUCH
     check_room(sum(value.nbytes for value, _ in values), format, what, hint)
     graph = mgb.Graph()
     outputs = [graph.make_const(to_device(value, dtype)) for value, dtype in values]

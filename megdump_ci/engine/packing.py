@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ Array = npt.NDArray[np.generic]
 Feeds = dict[str, Array]
 
 _MOST_PROBLEMS = 20
+_LOOKING = 30.0
+"""Seconds of looking for more of them."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ def evaluated(
     Raises :class:`InputError` for data that does not fit the model.
     """
     specs, settings = job.specs, job.settings
-    problems = values.check(specs, model.types, settings)
+    format = (job.format or model.format) if isinstance(job, PackJob) else ""
+    problems = values.check(specs, model.types, settings, format)
     if problems:
         raise InputError(problems)
     for index, spec in enumerate(specs):
@@ -186,10 +190,14 @@ def evaluated(
 def _more_problems(
     specs: Sequence[TestcaseSpec], start: int, model: Model, settings: values.DataSettings
 ) -> list[Problem]:
-    """What is wrong with the data of the testcases from ``start``, up to a screenful."""
+    """What is wrong with the data of the testcases from ``start``, up to a screenful.
+
+    Thousands of large ones would keep the user from what is known already.
+    """
     found: list[Problem] = []
+    end = time.monotonic() + _LOOKING
     for index in range(start, len(specs)):
-        if len(found) >= _MOST_PROBLEMS:
+        if len(found) >= _MOST_PROBLEMS or time.monotonic() > end:
             found.append(Problem(f"testcases from {index} on were not looked at"))
             break
         try:

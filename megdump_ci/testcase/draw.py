@@ -14,14 +14,15 @@ from megdump_ci.testcase.inputs import Array, InputType, check_ndim, check_size
 _CHUNK = 1 << 20
 
 
-def check(value: RandomSpec, target: InputType) -> None:
-    """:class:`InputError` if :func:`draw` cannot make this array."""
+def check(value: RandomSpec, target: InputType) -> int:
+    """Bytes of the array that :func:`draw` makes; :class:`InputError` if it cannot make it."""
     shape = _shape(value, target)
     check_size(shape, target.dtype.itemsize)
     if target.integral:
         _integers(value, target)
     else:
         _check_floats(value, target)
+    return math.prod(shape) * target.dtype.itemsize
 
 
 def draw(value: RandomSpec, target: InputType, seed: int, spawn_key: tuple[int, int]) -> Array:

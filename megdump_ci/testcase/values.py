@@ -8,6 +8,7 @@ input's dtype and shape and takes none of these steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from megdump_ci.errors import InputError, Problem
+from megdump_ci.packed import check_room
 from megdump_ci.testcase import draw, files, image, npy, transform
 from megdump_ci.testcase.convert import convert
 from megdump_ci.testcase.faults import capped, shortened
@@ -32,15 +34,19 @@ __all__ = ["DataSettings", "InputType", "check", "discover", "load"]
 
 
 def check(
-    specs: Sequence[TestcaseSpec], inputs: Sequence[InputType], settings: DataSettings
+    specs: Sequence[TestcaseSpec],
+    inputs: Sequence[InputType],
+    settings: DataSettings,
+    format: str = "",
 ) -> list[Problem]:
     """What is wrong with any of the testcases, as far as it shows without reading their values.
 
     That is names, random shapes and ranges, files that are missing, unreadable or of no known
-    kind, the headers of arrays, and the transform. At most
+    kind, the headers of arrays, the transform, and whether ``format`` has room for a testcase's
+    random values and arrays together. At most
     :data:`~megdump_ci.testcase.faults.PROBLEM_LIMIT` problems, and the count of the others.
     """
-    return capped(_problems(specs, inputs, settings))
+    return capped(_problems(specs, inputs, settings, format))
 
 
 def load(
@@ -109,7 +115,10 @@ def _is_array(spec: TestcaseSpec, value: FileSpec) -> bool:
 
 
 def _problems(
-    specs: Sequence[TestcaseSpec], inputs: Sequence[InputType], settings: DataSettings
+    specs: Sequence[TestcaseSpec],
+    inputs: Sequence[InputType],
+    settings: DataSettings,
+    format: str,
 ) -> Iterator[Problem]:
     if settings.input_transform:
         try:
@@ -124,19 +133,33 @@ def _problems(
             yield from error.problems
             continue
         problems: list[Problem] = []
+        size = 0
         for target in inputs:
             value = values[target.name]
             with _located(spec, target, value, problems):
                 if isinstance(value, RandomSpec):
-                    draw.check(value, target)
+                    size += draw.check(value, target)
                 else:
-                    _check_file(spec, value, target, settings)
+                    size += _check_file(spec, value, target, settings)
         yield from problems
+        yield from _too_large(spec, size, format)
+
+
+TOO_MUCH = "give less data, or pack with --format fbs, which has no such limit"
+
+
+def _too_large(spec: TestcaseSpec, size: int, format: str) -> Iterator[Problem]:
+    """That ``format`` has no room for a testcase with ``size`` bytes of data."""
+    try:
+        check_room(size, format, f"the data of '{shortened(spec.text, 200)}'", TOO_MUCH)
+    except InputError as error:
+        yield from (spec.problem(problem.message, problem.hint) for problem in error.problems)
 
 
 def _check_file(
     spec: TestcaseSpec, value: FileSpec, target: InputType, settings: DataSettings
-) -> None:
+) -> int:
+    """Bytes of an array as an input; 0 where that does not show yet."""
     with files.open_data(value.path, spec.folder) as file:
         if files.is_npy(file):
             header = npy.read_header(file)
@@ -144,9 +167,11 @@ def _check_file(
             if not settings.input_transform:
                 shape = npy.batch_shape(header.shape, target.shape)
                 check_ndim(shape, target.shape, _NDIM_HINT)
+                return math.prod(shape) * settings.repeat * target.dtype.itemsize
         else:
             image.check_fit(target, settings.repeat)
             image.check_kind(file)
+    return 0
 
 
 def _from_file(

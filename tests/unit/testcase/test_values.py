@@ -133,6 +133,24 @@ def test_check_collects_and_counts() -> None:
     assert "5 more" in problems[-1].message
 
 
+@pytest.mark.parametrize(("width", "fits"), [(2**29 - 2, True), (2**29 - 1, False)])
+@pytest.mark.parametrize("text", ["a:#rand(0,1);b:#rand(0,1)", "a:large.npy;b:#rand(0,1)"])
+def test_a_format_has_room_for_all_inputs_of_a_testcase_together(
+    text: str, width: int, fits: bool
+) -> None:
+    inputs = [target(1, width, name="a"), target(1, 1, name="b")]
+    with open("large.npy", "wb") as file:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (1, width)}
+        np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+        # It takes no room on the disk; as float32 it would be four times as large.
+        file.truncate(file.tell() + width)
+    spec = TestcaseSpec(text, "list.txt", 3)
+    assert check([spec], inputs, PLAIN, "fbs") == check([spec], inputs, PLAIN) == []
+    problems = check([spec], inputs, PLAIN, "fbs_v2")
+    assert [problem.line for problem in problems] == ([] if fits else [3])
+    assert all(f"takes {4 * width + 4} bytes" in problem.message for problem in problems)
+
+
 def test_every_input_of_a_testcase_is_reported() -> None:
     inputs = [target(1, name="a"), target(1, name="b", dtype="bool")]
     spec = TestcaseSpec("a:nowhere;b:#rand(0,2)")
