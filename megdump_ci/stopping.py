@@ -55,7 +55,7 @@ def drop(owner: object) -> None:
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
     """End the process at the first signal inside, where no :func:`handling` is."""
-    with _answering(end):
+    with answering(end):
         yield
 
 
@@ -79,7 +79,7 @@ def handling(handler: Callable[[int], None] = lambda _: None) -> Iterator[None]:
 
     _Asked.depth += 1
     try:
-        with _answering(answer):
+        with answering(answer):
             if _Asked.number:
                 handler(_Asked.number)
             yield
@@ -132,7 +132,8 @@ def end_with_parent(number: int, parent: int = 0) -> None:
 
 
 @contextlib.contextmanager
-def _answering(answer: Callable[[int, Any], object]) -> Iterator[None]:
+def answering(answer: Callable[[int, Any], object] | signal.Handlers) -> Iterator[None]:
+    """Let ``answer`` be the handler of :data:`SIGNALS` inside."""
     # A process that nohup has started is not to end with its terminal.
     deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [number for number in SIGNALS if not (deaf and number == signal.SIGHUP)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from megdump_ci import __version__, stopping
 from megdump_ci.action import files, inputs, paths
@@ -33,7 +32,8 @@ _STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "
 
 def main(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
     """Do what the inputs in ``environ`` ask for; the exit status. ``stream`` is the log."""
-    # Where nothing below answers a signal, nothing has been begun, or all is told.
+    # A cancelled job gets SIGINT and then SIGTERM, for which the first process of a container has
+    # no default. Where nothing below answers, nothing has been begun, or all is told.
     with stopping.at_once():
         return _main(environ, stream)
 
@@ -44,13 +44,13 @@ def _main(environ: Mapping[str, str], stream: TextIO | None) -> int:
     root = paths.workspace(environ)
     os.chdir(root)
     _annotate_unknown(environ, root, log)
-    with _on_stop(_stop), paths.confined(environ):
+    with stopping.answering(_stop), paths.confined(environ):
         outcome = _attempt(environ, root, log)
     # From here it takes a moment, and the next steps (if: always()) want to know the verdict.
-    with _on_stop(signal.SIG_IGN):
+    with stopping.answering(signal.SIG_IGN):
         status = _tell(outcome, environ, root, log)
     # This takes as long as it takes, and whatever becomes of it, the verdict is told by now.
-    with _on_stop(_stop):
+    with stopping.answering(_stop):
         end = _upload(outcome, status, environ, root, log)
     _say_verdict(outcome, end, log)
     return end
@@ -271,22 +271,6 @@ def _upload(outcome: Outcome, status: int, environ: Mapping[str, str], root: Pat
         return status
     log.error(f"no artifact: {problem.message}\n{problem.hint}", title="no artifact")
     return status or failed.exit_status
-
-
-@contextlib.contextmanager
-def _on_stop(action: Callable[[int, Any], None] | signal.Handlers) -> Iterator[None]:
-    """Answer SIGTERM and SIGINT (a cancelled job) with ``action``.
-
-    The first process of a container has no default for SIGTERM. The run itself puts its own
-    handlers in their place.
-    """
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    earlier = [signal.signal(number, action) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, earlier, strict=True):
-            signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
