@@ -16,7 +16,6 @@ from megdump_ci.errors import EngineError, InputError, check_all
 from megdump_ci.options import DiffOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase import transform
 from megdump_ci.testcase.spec import TestcaseSpec, read_specs
 
 PHASE = "compare with the base model"
@@ -104,7 +103,7 @@ def _readable(options: DiffOptions) -> list[TestcaseSpec]:
         partial(check_base, options.base),
         partial(check_base, options.new),
         lambda: specs.extend(read_specs(options.data)),
-        lambda: options.input_transform and transform.parse(options.input_transform),
+        options.settings.check,
     ]
     check_all(checks)
     return specs

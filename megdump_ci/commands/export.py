@@ -20,7 +20,6 @@ from megdump_ci.errors import EngineError, ExitStatus, check_all
 from megdump_ci.options import ExportOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase import transform
 from megdump_ci.testcase.spec import TestcaseSpec, read_specs
 from megdump_ci.worker import Event
 
@@ -56,7 +55,7 @@ def _readable(options: ExportOptions) -> list[TestcaseSpec]:
     checks: list[Callable[[], object]] = [
         partial(target.check, options.target),
         lambda: specs.extend(read_specs(options.data)),
-        lambda: options.input_transform and transform.parse(options.input_transform),
+        options.settings.check,
         partial(output.check_writable, options.output),
     ]
     check_all(checks)

@@ -22,7 +22,6 @@ from megdump_ci.gates import Gates
 from megdump_ci.options import PackOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase import transform
 from megdump_ci.testcase.spec import TestcaseSpec, read_specs
 from megdump_ci.worker import Event, Worker
 
@@ -147,7 +146,7 @@ def _readable(options: PackOptions) -> list[TestcaseSpec]:
             target.check if target.is_code(options.model) else packed.check_model, options.model
         ),
         lambda: specs.extend(read_specs(options.data)),
-        lambda: options.input_transform and transform.parse(options.input_transform),
+        options.settings.check,
         *(partial(output.check_writable, path) for path in written),
         lambda: output.check_apart(written, options.model),
     ]

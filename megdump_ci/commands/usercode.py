@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from megdump_ci import protocol
-from megdump_ci.engine.usercode import own_crash_line
 from megdump_ci.errors import EngineError, Problem
 from megdump_ci.options import ExportOptions, ModelOptions, names_in
 from megdump_ci.session import Session, WorkerFailed
@@ -86,6 +85,9 @@ def _explained(error: WorkerFailed, code: Target) -> EngineError:
             ". If it reads a value that it has computed (.numpy(), float(), if), decorate it with"
             " @jit.trace(capture_as_const=True)"
         )
+    # Not before: most runs do not need it, and it takes its time to load.
+    from megdump_ci.engine.usercode import own_crash_line
+
     file, line = own_crash_line(error.worker.tail())
     return EngineError(Problem(message, hint, file, line))
 

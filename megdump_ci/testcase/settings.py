@@ -26,3 +26,11 @@ class DataSettings:
     """See :mod:`megdump_ci.testcase.transform`."""
     seed: int = 0
     """At least 0."""
+
+    def check(self) -> None:
+        """:class:`InputError` if the transform is none that is allowed."""
+        if self.input_transform:
+            # Not before: it takes longer to load than most of the other checks.
+            from megdump_ci.testcase import transform
+
+            transform.parse(self.input_transform)
