@@ -23,9 +23,9 @@ from megdump_ci.testcase.settings import IMAGE_PIXELS
 
 _CHANNELS = (1, 3)
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _KINDS = re.compile(
-    rb"\x89PNG\r\n\x1a\n"
-    rb"|\xff\xd8\xff"  # JPEG
+    re.escape(_PNG) + rb"|\xff\xd8\xff"  # JPEG
     rb"|BM"
     rb"|II[*+]\0|MM\0[*+]"  # TIFF, and its form for large files
     rb"|RIFF....WEBP"
@@ -133,7 +133,10 @@ def _decoded(file: BinaryIO, flags: int) -> Array:
     if size_of(file) > BYTE_LIMIT:
         raise InputError(f"the file has more than {BYTE_LIMIT >> 30} GiB", ACCEPTED)
     file.seek(0)
-    data = np.frombuffer(file.read(), np.uint8)
+    content = file.read()
+    if content.startswith(_PNG) and not _chunks_fit(content):
+        raise _no_image()
+    data = np.frombuffer(content, np.uint8)
     try:
         pixels: Array | None = cv2.imdecode(data, flags)
     except cv2.error as error:
@@ -146,6 +149,22 @@ def _decoded(file: BinaryIO, flags: int) -> Array:
     if pixels is None or pixels.size == 0:
         raise _no_image()
     return pixels
+
+
+def _chunks_fit(content: bytes) -> bool:
+    """Whether the parts of a PNG have the lengths that they say.
+
+    OpenCV makes room for a part before it looks whether it is there, and that may be 2 GB.
+    """
+    at = len(_PNG)
+    while at < len(content):
+        length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        # The two, and a checksum, are 12 bytes.
+        at += 12 + length
+        if kind == b"IEND":
+            break
+    # What is behind the last part, nobody reads.
+    return at <= len(content)
 
 
 def _no_image() -> InputError:

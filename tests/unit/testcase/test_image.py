@@ -169,6 +169,20 @@ def test_the_common_kinds_are_taken_by_their_content(tmp_path: Path, kind: str) 
     assert read(tmp_path, encoded(pixels, kind), (1, 3, 6, 8)).shape == (1, 3, 6, 8)
 
 
+@pytest.mark.parametrize("length", [2**31 - 1, 1_400_000_000, 2**32 - 1, 5000])
+def test_a_part_of_a_png_is_not_longer_than_the_file(
+    tmp_path: Path, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(COLOUR)
+    at = content.index(b"IDAT") - 4
+    changed = content[:at] + struct.pack(">I", length) + content[at + 4 :]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match="neither an"):
+        read(tmp_path, changed, (1, 3, 6, 8))
+    monkeypatch.undo()
+    assert read(tmp_path, content + b"more", (1, 3, 6, 8)).shape == (1, 3, 6, 8)
+
+
 def test_what_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
     for content in (b"text", b"\x89PNG\r\n\x1a\n", encoded(COLOUR)[:-30]):
         with pytest.raises(InputError, match=r"neither an \.npy array nor an image"):
