@@ -39,7 +39,7 @@ faults: $(setup) ## Plant faults, and count what is caught and what is a false a
 
 .PHONY: fuzz
 fuzz: $(setup) $(fuzzer)/stamp ## Try made-up and altered inputs, for a minute or ARGS='--seconds 600'
-	@PYTHONPATH=$(fuzzer) $(bin)/python -m tests.fuzz $(ARGS)
+	@PYTHONPATH=$(fuzzer) $(bin)/python -W ignore::UserWarning -m tests.fuzz $(ARGS)
 
 .PHONY: test-container
 test-container: $(setup) ## Build the container and test it (needs a Docker engine)

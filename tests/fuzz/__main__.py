@@ -115,7 +115,9 @@ class Fuzzing:
         if done.returncode:
             case = current.read_text(errors="replace")[:2000] if current.exists() else ""
             hung = "Timeout (" in done.stderr or "libFuzzer: timeout" in done.stderr
-            text = f"exit status {done.returncode}\n{_last(done.stderr)}\n    of {case}"
+            # atheris tells the exception on one of the two, libFuzzer the rest on the other.
+            said = _last(done.stdout) if EXCEPTION in done.stdout else done.stderr[-1500:]
+            text = f"exit status {done.returncode}\n{said}\n    of {case}"
             tally.findings.append(Finding(HANG if hung else CRASH, text))
             tally.tried = max(tally.tried, 1)
         for path in [*folder.glob("crash-*"), *folder.glob("timeout-*"), *folder.glob("oom-*")]:
@@ -196,10 +198,12 @@ class Fuzzing:
         print(f"FOUND {name}: {finding.kind}: {finding.text}\n    {again}", flush=True)
 
 
+EXCEPTION = "Uncaught Python exception: ==="
+
+
 def _last(log: str) -> str:
-    """What a process said before it ended: the exception, if there was one."""
-    _, found, text = log.rpartition("Uncaught Python exception: ===")
-    return text[:2000] if found else log[-1500:]
+    """The exception that a process ended with."""
+    return log.rpartition(EXCEPTION)[2].strip()[:1500]
 
 
 if __name__ == "__main__":

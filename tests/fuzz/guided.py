@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     def once(content: bytes) -> None:
         fuzz(content)
         # It ends by os._exit, so this cannot wait until then.
-        if run.tried % 50 == 0:
+        if run.tried < 100 or run.tried % 50 == 0:
             run.tell()
 
     atheris.Setup(["fuzz", *argv[1:], *_begun(argv[1:])], once)
