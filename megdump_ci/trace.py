@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,12 +91,45 @@ class Trace:
     def content(self) -> bytes:
         """The trace so far, as a file holds it."""
         events = list(_events(self._tracks, self._began, time.monotonic()))
-        return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"}) + b"\n"
+        return _file(events, self._began)
 
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY):
             for track in [track for track in self._tracks if track.end is None]:
                 track.look()
+
+
+def _file(events: list[dict[str, Any]], began: float) -> bytes:
+    other = {"began": began}
+    content = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": other}
+    return msgspec.json.encode(content) + b"\n"
+
+
+def merged(traces: Mapping[str, bytes]) -> bytes:
+    """One trace of several that were made on this machine; their names come before those of rows.
+
+    Raises :class:`msgspec.DecodeError` for one that :meth:`Trace.content` did not make.
+    """
+    found = {name: msgspec.json.decode(content) for name, content in traces.items()}
+    began = min((trace["otherData"]["began"] for trace in found.values()), default=0.0)
+    events: list[dict[str, Any]] = []
+    rows = 0
+    for name, trace in found.items():
+        later = round((trace["otherData"]["began"] - began) * 1e6)
+        for event in trace["traceEvents"]:
+            event["pid"] += rows
+            event["tid"] += rows
+            if event["ph"] != "M":
+                event["ts"] += later
+            elif event["name"] == "process_sort_index":
+                event["args"] = {"sort_index": event["pid"]}
+            elif event["name"] == "process_name":
+                event["args"] = {"name": f"{name}: {event['args']['name']}"}
+            events.append(event)
+        rows = max((event["pid"] for event in events), default=0)
+    # Stable: what has one time stays in the order of its own trace.
+    events.sort(key=lambda event: (event["ph"] != "M", event["ts"]))
+    return _file(events, began)
 
 
 def _events(tracks: Iterable[Track], began: float, now: float) -> Iterator[dict[str, Any]]:
@@ -108,7 +141,7 @@ def _events(tracks: Iterable[Track], began: float, now: float) -> Iterator[dict[
         for kind, value in (
             ("process_name", {"name": track.name[:_LONGEST]}),
             ("process_sort_index", {"sort_index": number}),
-            ("thread_name", {"name": track.name[:_LONGEST]}),
+            ("thread_name", {"name": "main"}),
         ):
             yield {"name": kind, "ph": "M", "ts": 0, **row, "args": value}
         timed += _of_track(track, began, now, row)

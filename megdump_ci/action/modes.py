@@ -83,6 +83,7 @@ def _run(job: _Job, log: Log) -> Outcome:
         changed_since=action.changed_since,
         jobs=action.jobs,
         report=job.given.pack.report,
+        profile=job.given.pack.profile,
     )
     with Phases(log) as phases:
         merged = commands.run(options, _Watcher(phases), job.prepared)
@@ -128,7 +129,11 @@ class _Job:
         self._before: dict[str, bundle.Marks] = {}
         self._folders: dict[str, str] = {}
         # Now: the folder itself is made before the entries are known.
-        self._handovers = [Handover(root, (), (self._folder,) if self._folder else ())]
+        self._profile = given.pack.profile
+        self._trace_before = bundle.marks("", self._profile)
+        self._handovers = [
+            Handover(root, (self._profile,), (self._folder,) if self._folder else ())
+        ]
 
     def prepared(self, project: Project, entries: Sequence[Entry]) -> list[Entry]:
         """The entries as they are to be run; :class:`InputError` for what would be lost."""
@@ -198,7 +203,11 @@ class _Job:
             if entry.name in self._before and entry.report is not None:
                 before, folder = self._before[entry.name], self._folders[entry.name]
                 found += bundle.entries(entry.report, folder, before, self._root)
-        shown = (paths.shown(path, self._root) for path in self._files(merged).values())
+        traces = bundle.marks("", self._profile)
+        written = [path for path in traces if traces[path] != self._trace_before.get(path)]
+        shown = (
+            paths.shown(path, self._root) for path in (*self._files(merged).values(), *written)
+        )
         return found + [bundle.Entry(name=path, path=path) for path in shown]
 
     def _files(self, merged: Merged) -> dict[str, str]:
@@ -232,7 +241,8 @@ def _mixed(entry: Entry, pack: PackOptions) -> PackOptions:
     """
     changes: dict[str, Any] = {}
     for spec in specs(PackOptions):
-        if spec.field in (*inputs.OF_ENTRY, "report"):
+        # The trace is one of all of them.
+        if spec.field in (*inputs.OF_ENTRY, "report", "profile"):
             continue
         value = getattr(pack, spec.field)
         if value != inputs.default_of(spec) or spec.field not in entry.given:

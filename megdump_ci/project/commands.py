@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from megdump_ci import __version__, merged, output
+from megdump_ci import __version__, merged, output, trace
 from megdump_ci.errors import InputError, MegdumpError
 from megdump_ci.options import to_argv
 from megdump_ci.project import changes, file, matrix, merging, running
@@ -80,10 +80,17 @@ def run(
         outcome.warnings += [found.note] if found.note else []
         if options.report:
             output.make_folder(options.report)
+        if options.profile:
+            output.check_writable(options.profile)
         if found.entries:
             entries = prepared(project, found.entries)
             watcher.chosen([entry.name for entry in entries])
-            outcome.entries = running.run(project, entries, options.jobs, options.report, watcher)
+            traces: dict[str, bytes] | None = {} if options.profile else None
+            outcome.entries = running.run(
+                project, entries, options.jobs, options.report, watcher, traces=traces
+            )
+            if traces is not None:
+                output.write_whole(options.profile, trace.merged(traces))
         else:
             outcome.idle = f"nothing has changed since {options.changed_since}"
     except MegdumpError as error:

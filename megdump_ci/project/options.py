@@ -78,6 +78,14 @@ class RunOptions(EntryOptions):
         metavar="DIR",
     )
 
+    profile: str = option(
+        "file that a trace of the run is written to, for Perfetto or speedscope: what the processes"
+        " of all entries did when, and how much memory they had",
+        "",
+        group="output",
+        metavar="FILE",
+    )
+
     def problems(self) -> list[Problem]:
         """What is wrong with the values, taken together; empty when nothing is."""
         if self.jobs >= 0:

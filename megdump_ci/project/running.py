@@ -30,6 +30,8 @@ from megdump_ci.session import scratch_folder
 from megdump_ci.worker import KEPT_ENVIRONMENT, module_folders
 
 REPORT = "report.json"
+TRACE = "trace.json"
+"""What the trace of an entry is called in its report's folder, where it has no other place."""
 
 # Isolated mode keeps modules of the project's folder out. It leaves out what this program was
 # started with as well, hence the folders.
@@ -67,16 +69,28 @@ def default_jobs() -> int:
 
 
 def run(
-    project: Project, entries: Sequence[Entry], jobs: int, folder: str, watcher: Watcher
+    project: Project,
+    entries: Sequence[Entry],
+    jobs: int,
+    folder: str,
+    watcher: Watcher,
+    *,
+    traces: dict[str, bytes] | None = None,
 ) -> list[merged.Entry]:
     """Run the entries, ``jobs`` side by side, and return what became of each, in their order.
 
     The report of an entry goes to a folder of its name in ``folder``, if that is given and the
-    file does not name another. SIGINT and SIGTERM end them all.
+    file does not name another. SIGINT and SIGTERM end them all. ``traces`` is given the trace of
+    each, if they left one.
     """
     with scratch_folder() as scratch:
         runs = [
-            _Run(project, reporting(entry, project, folder), scratch / str(place))
+            _Run(
+                project,
+                reporting(entry, project, folder),
+                scratch / str(place),
+                traced=traces is not None,
+            )
             for place, entry in enumerate(entries)
         ]
 
@@ -93,6 +107,9 @@ def run(
             for future in as_completed(futures):
                 ended[futures[future]] = future.result()
                 watcher.ended(future.result())
+        if traces is not None:
+            found = {entry.name: item.trace() for entry, item in zip(entries, runs, strict=True)}
+            traces.update({name: trace for name, trace in found.items() if trace is not None})
     return [ended[place] for place in range(len(runs))]
 
 
@@ -111,8 +128,10 @@ def prepare(entry: Entry, project: Project) -> None:
     """
     for written in entry.options.written:
         make_folder(str((project.folder / written).parent))
-    for name in files.FILES:
-        path = project.folder / entry.options.report / name
+    options = entry.options
+    left = [os.path.join(options.report, name) for name in files.FILES]
+    for name in (*left, *([options.profile] if options.profile else [])):
+        path = project.folder / name
         try:
             # It is not to be taken for this run's.
             path.unlink(missing_ok=True)
@@ -123,13 +142,18 @@ def prepare(entry: Entry, project: Project) -> None:
 class _Run:
     """The process of one entry."""
 
-    def __init__(self, project: Project, entry: Entry, scratch: Path) -> None:
+    def __init__(
+        self, project: Project, entry: Entry, scratch: Path, *, traced: bool = False
+    ) -> None:
         self._project = project
         self._scratch = scratch
         self._kept = bool(entry.options.report)
         if not self._kept:
             options = replace(entry.options, report=str(scratch / "report"))
             entry = replace(entry, options=options)
+        if traced and not entry.options.profile:
+            path = os.path.join(entry.options.report, TRACE)
+            entry = replace(entry, options=replace(entry.options, profile=path))
         self._entry = entry
         # A signal may come while another one is handled, hence not a simple lock.
         self._lock = threading.RLock()
@@ -174,7 +198,7 @@ class _Run:
     def _log(self) -> IO[bytes]:
         """Where what it prints goes; :class:`InputError` if there is no place for it."""
         try:
-            self._scratch.mkdir()
+            self._scratch.mkdir(exist_ok=True)
             return (self._scratch / "log").open("wb")
         except OSError as error:
             raise InputError([no_room(error)]) from error
@@ -192,6 +216,11 @@ class _Run:
             # Ctrl-C in a terminal goes to this process, which ends the others in order.
             start_new_session=True,
         )
+
+    def trace(self) -> bytes | None:
+        """The trace that it left, if it was to."""
+        path = self._project.folder / self._entry.options.profile
+        return path.read_bytes() if path.is_file() else None
 
     def _result(self, status: int) -> merged.Entry:
         """What its report says, if it left the one that goes with how it ended."""

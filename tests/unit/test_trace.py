@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megdump_ci.spans import Mark
-from megdump_ci.trace import Trace
+from megdump_ci.trace import Trace, merged
 from tests.unit import traces
 
 MARKS = st.lists(
@@ -90,3 +90,29 @@ def test_it_is_json_as_others_read_it() -> None:
     trace = Trace(began=time.monotonic())
     trace.close()
     assert json.loads(trace.content())["displayTimeUnit"] == "ms"
+
+
+def one(name: str, *, later: float) -> bytes:
+    """A trace of a process that did one thing, of a run that began later than others."""
+    trace = Trace(began=time.monotonic() - 100 + later)
+    trace.main.take(Mark(name, time.monotonic() - 50))
+    trace.close()
+    return trace.content()
+
+
+def test_several_become_one() -> None:
+    whole = merged({"b": one("run b", later=20), "a": one("run a", later=0)})
+    events = traces.read(whole)
+    traces.check(events)
+    names = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+    assert names == {1: "b: megdump-ci", 2: "a: megdump-ci"}
+    # The clock is one for all of them.
+    spans = {e["name"]: e for e in events if e["ph"] == "X" and e["name"].startswith("run")}
+    assert spans["run a"]["ts"] == pytest.approx(spans["run b"]["ts"], abs=1e6)
+    assert min(e["ts"] for e in events if e["pid"] == 1 and e["ph"] == "X") / 1e6 == pytest.approx(
+        20, abs=1
+    )
+
+
+def test_nothing_merged_is_a_trace_too() -> None:
+    assert traces.read(merged({})) == []

@@ -18,7 +18,8 @@ import pytest
 from megdump_ci import merged, report
 from megdump_ci.project import commands, running
 from megdump_ci.project.options import RunOptions
-from tests.unit import reports
+from megdump_ci.trace import Trace
+from tests.unit import reports, traces
 from tests.unit.project.support import LEAST, committed, made
 
 # In place of pack: does what the data says, and leaves the report beside the project if it is to.
@@ -29,6 +30,7 @@ def value(name): return words[words.index(name) + 1]
 name, what = value("--name"), value("--data")
 folder = value("--report")
 print("something was said")
+if "--profile" in words: shutil.copy("trace.json", value("--profile"))
 if what == "late":
     os.makedirs(folder, exist_ok=True)
     shutil.copy("passed.json", f"{folder}/report.json")
@@ -87,6 +89,28 @@ def project(folder: Path, **what: str) -> None:
 def run(watcher: Watcher | None = None, **options: Any) -> merged.Merged:
     given = RunOptions(config="p/megdump.toml", **options)
     return commands.run(given, watcher or Watcher())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_traces_of_all_become_one(folder: Path, *, kept: bool) -> None:
+    project(folder, a="ok", b="ok", c="silent")
+    trace = Trace(began=time.monotonic())
+    trace.close()
+    (folder / "trace.json").write_bytes(trace.content())
+    found = run(profile="trace.json", report="r" if kept else "")
+    assert [entry.verdict for entry in found.entries] == ["passed", "passed", "error"]
+    events = traces.read(Path("trace.json").read_bytes())
+    traces.check(events)
+    names = [e["args"]["name"] for e in events if e["name"] == "process_name"]
+    assert names == ["a: megdump-ci", "b: megdump-ci", "c: megdump-ci"]
+    assert Path("r/a/trace.json").is_file() is kept
+
+
+def test_a_trace_that_cannot_be_written_is_said_before_anything_runs(folder: Path) -> None:
+    project(folder, a="ok")
+    found = run(profile="missing/trace.json")
+    assert (found.exit_status, found.entries) == (2, [])
+    assert "cannot write missing/trace.json" in found.problems[0].message
 
 
 def test_what_fails_does_not_stop_the_others(folder: Path) -> None:
@@ -257,7 +281,7 @@ def test_a_second_signal_ends_at_once_and_lets_entries_clean_up(folder: Path) ->
 
 
 def test_where_there_is_no_room_for_a_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     project(folder, a="ok")
