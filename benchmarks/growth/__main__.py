@@ -103,7 +103,7 @@ def measure(axis: Axis, amount: float, rounds: int, place: Path) -> Point:
         seconds=fastest.seconds,
         processor=fastest.processor,
         **alone,
-        parent=fastest.own_peak,
+        parent=max(run.own_peak for run in runs),
         packing=peaks["packing"],
         verifying=peaks["verifying"],
         tree=max(run.peak for run in runs),
@@ -180,7 +180,7 @@ def show(curve: Curve) -> None:
         )
     for name, found in curve.growths.items():
         text = _seconds if name in ("seconds", "processor", "engine") else _bytes
-        exponent = "hardly grows" if math.isnan(found.exponent) else f"{found.exponent:.2f}"
+        exponent = "not to be told" if math.isnan(found.exponent) else f"{found.exponent:.2f}"
         line = f"{text(found.fixed)} + {text(found.slope)} per {axis.unit}; exponent {exponent}"
         print(f"{name:>24}: {line}")
 

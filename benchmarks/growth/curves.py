@@ -43,7 +43,8 @@ class Growth:
     slope: float
     """What each more takes, by least squares of the relative deviations."""
     exponent: float
-    """Of what is taken beyond the first point: 1 is linear; NaN if it hardly grows."""
+    """Of what is taken beyond the first point: 1 is linear; NaN if less than two other points are
+    a fifth above it."""
 
 
 def growth(points: Points) -> Growth:
