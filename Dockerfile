@@ -99,5 +99,5 @@ ENV PATH=/opt/megdump-ci:/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:
 
 # The action runs in a folder that others fill, as root (the workspace belongs to whom it belongs):
 # isolated mode keeps modules there, in HOME and in PYTHON... variables out. It ignores the two
-# variables above as well, hence -B and -u.
-ENTRYPOINT ["/opt/venv/bin/python", "-I", "-B", "-u", "-X", "utf8", "/opt/megdump-ci/entrypoint.py"]
+# variables above as well, hence -B and -u. Of a crash, the log says where it was.
+ENTRYPOINT ["/opt/venv/bin/python", "-I", "-B", "-u", "-X", "utf8", "-X", "faulthandler", "/opt/megdump-ci/entrypoint.py"]

@@ -21,7 +21,7 @@ from tests.unit.project.support import committed, made
 # In place of pack: writes its files and the report that the name of its data stands for.
 PLAYED = """
 import json, os, sys
-words = sys.argv[2:]
+words = sys.argv[3:]
 def value(name): return words[words.index(name) + 1]
 print(json.dumps(words), file=open(f"words-{value('--name')}", "w"))
 open(value("--output"), "w").close()

@@ -44,7 +44,7 @@ def files(tmp_path: Path) -> Path:
         ("text.mge", "is not a MegEngine model"),
         ("cut.mge", "is cut short"),
         ("packed.mge", "ends at byte 12, before the model"),
-        ("", "is not a file"),
+        ("", "is a folder"),
     ],
 )
 def test_a_base_that_cannot_be_read_is_wrong_input(files: Path, name: str, said: str) -> None:

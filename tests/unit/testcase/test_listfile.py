@@ -49,11 +49,15 @@ def test_what_is_no_list(tmp_path: Path, path: Path) -> None:
     path.write_bytes(b"a.png\nb.png\n\xff\xfe\n")
     with pytest.raises(InputError, match=r"not UTF-8 text \(line 3\)"):
         listfile.read_lines(str(path))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder"):
         listfile.read_lines(str(tmp_path))
     with pytest.raises(InputError, match=r"missing\.txt cannot be read"):
         listfile.read_lines(str(tmp_path / "missing.txt"))
-    with pytest.raises(InputError, match="more than 16 MiB"):
+    with pytest.raises(InputError, match="is not a regular file"):
         listfile.read_lines("/dev/zero")
+    with path.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(InputError, match="more than 16 MiB"):
+        listfile.read_lines(str(path))
     with pytest.raises(InputError, match="names no list"):
         listfile.read_lines("")
