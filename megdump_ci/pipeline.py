@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from megdump_ci import __version__, baseline, output, report, scrutiny, stopping
+from megdump_ci import __version__, baseline, output, processor, report, scrutiny, stopping
 from megdump_ci.commands import diff, locate, pack, verify
 from megdump_ci.errors import ExitStatus, InputError, Interrupted, MegdumpError
 from megdump_ci.options import (
@@ -277,20 +277,11 @@ def machine() -> report.Machine:
     """The machine this process runs on."""
     return report.Machine(
         system=f"{platform.system()} {platform.release()}",
-        processor=_processor(),
+        processor=processor.name(),
         cores=len(os.sched_getaffinity(0)),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _verdict(options: Options, state: State) -> report.Verdict:

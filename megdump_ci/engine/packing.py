@@ -108,7 +108,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     data = _sampled(job) if job.samples else evaluated(job, model)
     first = next(data)
     reference = Reference(model)
-    cases = (
+    cases: Iterator[Case] = (
         Case(spec, feeds, reference.run(spec, feeds), own)
         if not job.no_assert
         else Case(spec, feeds, [], [])

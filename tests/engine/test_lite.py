@@ -42,7 +42,11 @@ def test_lite_agrees(
     )
     assert report.lite is not None
     assert (report.lite.name, report.lite.version) == ("MegEngine Lite", "1.13.0")
-    assert [process.name for process in report.processes] == ["packing", "verifying", "cross-checking"]
+    assert [process.name for process in report.processes] == [
+        "packing",
+        "verifying",
+        "cross-checking",
+    ]
     assert len(report.testcases) == len(data)
     for testcase in report.testcases:
         for output in testcase.outputs:
