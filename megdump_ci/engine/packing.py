@@ -101,8 +101,8 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     known = model.facts()
     emit(ModelLoaded(known))
     # Before anything is run: the engine would write what it cannot load.
-    size = known.parameter_bytes
-    packed.check_room(size, job.format or model.format, f"what {model.path} holds")
+    what = f"the data of all parameters of {model.path}"
+    packed.check_room(known.parameter_bytes, job.format or model.format, what)
     _check_names(model)
     job.gates.check_names(model.outputs, "the model")
     data = _sampled(job) if job.samples else evaluated(job, model)
