@@ -9,7 +9,6 @@ with dashes, so ``output_strip_info`` is ``--output-strip-info`` on the command 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import types
 from collections.abc import Iterable, Sequence
@@ -37,6 +36,9 @@ SWITCHES = (
     "fuse_preprocess",
 )
 """The other passes of ``optimize_for_inference``; any of them can go together."""
+
+_LONGEST = 1e9
+"""Seconds; the kernel's own limits take no number of any size."""
 
 GROUPS = {
     "input": "what to work on",
@@ -707,10 +709,12 @@ def _spec(field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
 
 def _common_problems(options: CommonOptions) -> list[Problem]:
     found = []
-    if not (math.isfinite(options.timeout) and options.timeout > 0):
+    # Also false for what is no number.
+    if not 0 < options.timeout <= _LONGEST:
         found.append(
             Problem(
-                f"timeout is {options.timeout:g}", "give a number of seconds above 0, such as 900"
+                f"timeout is {options.timeout:g}",
+                f"give a number of seconds above 0, such as 900, and at most {_LONGEST:g}",
             )
         )
     if options.threads < 0:

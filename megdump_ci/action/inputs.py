@@ -32,7 +32,7 @@ _BOOLEANS = {
     "False": False,
     "FALSE": False,
 }
-_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 # An input that cannot be read stands as its default while the others are checked, but for this
 # one: without it each layout that is asked for would be called wrong too.
 _STAND_INS: dict[str, Any] = {"optimize_for_inference": True}
@@ -188,7 +188,8 @@ def _boolean(name: str, text: str) -> bool:
 def _integer(name: str, text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise InputError(
-            f"input {name} is '{text}', which is no whole number", "write digits, such as 1"
+            f"input {name} is '{text[:100]}', which is no whole number, or too large for one",
+            "write digits, such as 1",
         )
     return int(text)
 

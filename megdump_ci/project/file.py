@@ -96,6 +96,12 @@ def read(path: str) -> Project:
         raise InputError(
             Problem(f"this is no TOML: {error.msg}", hint, path, error.lineno)
         ) from error
+    # A number of thousands of digits, and lists in lists or a key of as many parts.
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            Problem(f"this TOML cannot be read: {error}", "write what the options take", path)
+        ) from error
+    _check_integers(document, path)
     problems = Problems(path)
     defaults, models = Reader(Lines(text), problems).tables(document)
     expander = _Expander(Path(path).parent, problems)
@@ -115,6 +121,21 @@ def _text(path: str) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}", hint) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8", "save it as UTF-8") from error
+
+
+def _check_integers(document: object, path: str) -> None:
+    """:class:`InputError` for one that TOML does not have, which need not fit anything here."""
+    waiting = [document]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, int) and not -(2**63) <= found < 2**63:
+            raise InputError(
+                Problem("an integer has more than the 64 bits of TOML", "write a smaller one", path)
+            )
 
 
 class _Expander:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,7 +222,7 @@ def check(case: Case) -> bool:
     return True
 
 
-_BUILTINS = {"abs": abs, "float": float, "int": int, "bool": bool}
+_BUILTINS = {name: getattr(builtins, name) for name in (*allowed.BUILTINS, "bool")}
 
 
 def python(case: Case) -> Array | None:

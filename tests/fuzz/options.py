@@ -123,6 +123,9 @@ def check_environment(environ: dict[str, str]) -> bool:
     return True
 
 
+_LARGE = (str(10**22), "9" * 5000, f"0x{'f' * 5000}", "[" * 2000, "[[[1]]]", f"{'9' * 400}")
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> str:
     """Project files."""
@@ -131,8 +134,9 @@ def configs(draw: st.DrawFn) -> str:
     def table() -> str:
         lines = []
         for spec in draw(st.lists(st.sampled_from(known), max_size=3, unique_by=lambda s: s.name)):
-            plain = {bool: ("true", "false", "1"), int: ("1", "-1", "10000000000000000000000")}
-            options = plain.get(spec.kind, ('"{stem}.mge"', '"{x}"', '"a\\u0000b"', '["a"]', "nan"))
+            plain = {bool: ("true", "false", "1"), int: ("1", "-1", *_LARGE)}
+            texts = ('"{stem}.mge"', '"{x}"', '"a\\u0000b"', '["a"]', "nan", "1e9", *_LARGE)
+            options = plain.get(spec.kind, texts)
             lines.append(f"{spec.name} = {draw(st.sampled_from(options))}")
         return "\n".join(lines)
 

@@ -186,6 +186,12 @@ def test_what_is_no_size_is_refused_with_its_option(text: str) -> None:
         assert re.fullmatch(r"[0-9.]+ ?[KMGT]?(i?B)?", text.strip(), re.IGNORECASE)
 
 
+@pytest.mark.parametrize("timeout", [0, -1, 1e10, 1e300, math.inf, math.nan])
+def test_a_time_that_the_kernel_cannot_count_is_refused(timeout: float) -> None:
+    with pytest.raises(InputError, match=r"^timeout is .*\n  give a number of seconds"):
+        checked(PackOptions(model="m", data=("d",), output="o", timeout=timeout))
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     options = PackOptions(
         model="m",

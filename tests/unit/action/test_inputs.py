@@ -76,7 +76,7 @@ def test_a_boolean_is_one_of_six_words(text: str) -> None:
         assert inputs.read(environ).pack.resize_input is False
 
 
-@given(number=st.integers(min_value=0) | st.floats(min_value=1e-9, allow_infinity=False))
+@given(number=st.integers(0, 10**30 - 1) | st.floats(1e-9, 1e9))
 def test_numbers_arrive(number: float) -> None:
     name = "seed" if isinstance(number, int) else "timeout"
     options = inputs.read({**_LEAST, f"INPUT_{name.upper()}": repr(number)}).pack
@@ -86,6 +86,15 @@ def test_numbers_arrive(number: float) -> None:
 @pytest.mark.parametrize("text", ["1_0", "\u0661", "1.5", "0x10", "one", "1 2"])
 def test_what_is_no_whole_number_is_refused_with_its_name_and_value(text: str) -> None:
     assert _problems({**_LEAST, "INPUT_REPEAT": text})[0].startswith(f"input repeat is '{text}'")
+
+
+def test_a_number_of_any_length_is_refused() -> None:
+    for name in ("repeat", "jobs", "threads"):
+        for text in ("9" * 31, "9" * 5000):
+            (said,) = _problems({**_LEAST, f"INPUT_{name.upper()}": text})
+            assert said.startswith(f"input {name} is '999")
+            assert "too large" in said
+            assert len(said) < 200
 
 
 @pytest.mark.parametrize("text", ["1_0.0", "\u0661", "1e-4x", "small", "1,5"])
