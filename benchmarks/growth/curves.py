@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,10 @@ import numpy as np
 import pygal
 from pygal.etree import etree
 from pygal.style import Style
+
+# As for the charts of report.html: pygal leaves a finder of its maps behind, of a kind that CPython
+# warns of.
+sys.meta_path[:] = [item for item in sys.meta_path if type(item).__module__ != "pygal"]
 
 _WIDTH, _HEIGHT = 480, 320
 # Read on white and on black: the picture has no background of its own.
