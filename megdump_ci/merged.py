@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from megdump_ci.decoding import decode
 from megdump_ci.errors import ExitStatus, MegdumpError, Problem
 from megdump_ci.report import Number, Report, Tool, Verdict, json_of, number
 
@@ -196,7 +197,8 @@ def to_json(merged: Merged) -> bytes:
 
 def from_json(data: bytes) -> Merged:
     """What :func:`to_json` wrote; :class:`msgspec.ValidationError` if it is something else."""
-    return msgspec.json.decode(data, type=Merged)
+    found: Merged = decode(data, Merged)
+    return found
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from megdump_ci.decoding import decode
 from megdump_ci.errors import Problem
 
 VERSION = 1
@@ -711,7 +712,8 @@ def json_of(value: msgspec.Struct) -> bytes:
 
 def from_json(data: bytes) -> Report:
     """A report that :func:`to_json` wrote; :class:`msgspec.ValidationError` if it is not one."""
-    return msgspec.json.decode(data, type=Report)
+    found: Report = decode(data, Report)
+    return found
 
 
 def json_schema() -> dict[str, Any]:

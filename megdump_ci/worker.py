@@ -17,6 +17,7 @@ from typing import IO
 import msgspec
 
 from megdump_ci import processor, reading, stopping
+from megdump_ci.decoding import decode
 from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.protocol import Failed, FromWorker, Profile, ToWorker, encode
 from megdump_ci.report import Kernels
@@ -246,7 +247,7 @@ def ended(status: int) -> str:
 
 def _decode(line: bytes) -> FromWorker:
     try:
-        event: FromWorker = msgspec.json.decode(line, type=FromWorker)
+        event: FromWorker = decode(line, FromWorker)
     except msgspec.DecodeError as error:
         problem = Problem(
             f"an engine process wrote what is no event ({error}): {line[:80]!r}",

@@ -11,9 +11,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO, NoReturn
 
-import msgspec
-
 from megdump_ci import stopping
+from megdump_ci.decoding import decode
 from megdump_ci.errors import NO_ROOM, ExitStatus, MegdumpError, Problem, no_room
 from megdump_ci.protocol import (
     Boxed,
@@ -164,7 +163,7 @@ class _Channel:
         if not line:
             # The parent is gone or wants no more.
             os._exit(0)
-        return msgspec.json.decode(line, type=kind)
+        return decode(line, kind)
 
 
 class _Window:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from megdump_ci.decoding import decode
 from megdump_ci.errors import InputError
 from megdump_ci.project.file import Entry, Project
 from megdump_ci.project.options import MOST_JOBS
@@ -52,7 +53,7 @@ def planned_in(text: str) -> dict[str, str]:
     Raises :class:`InputError` if it is neither.
     """
     try:
-        found: Any = msgspec.json.decode(text, type=Matrix | list[str])
+        found: Any = decode(text, Matrix | list[str])
     except msgspec.MsgspecError as error:
         raise InputError(f"the plan cannot be read: {error}", _FORM) from error
     if isinstance(found, Matrix):
