@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import get_args
 
 import msgspec
 
@@ -58,17 +59,7 @@ def enter(box: Box) -> Isolation:
     return Isolation(held=held, missing=missing, memory_limit=box.memory)
 
 
-ALL: tuple[Measure, ...] = (
-    "own user",
-    "no privileges",
-    "no network",
-    "no other processes",
-    "read-only files",
-    "memory",
-    "threads",
-    "file size",
-    "processor time",
-)
+ALL: tuple[Measure, ...] = get_args(Measure)
 _ROOT = "root's threads are not counted"
 
 
