@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import struct
@@ -152,6 +153,16 @@ def replaced(content: bytes, old: np.ndarray[Any, Any], new: np.ndarray[Any, Any
     assert old.nbytes == new.nbytes
     assert content.count(old.tobytes()) == 1
     return content.replace(old.tobytes(), new.tobytes())
+
+
+def being_written(out: Path) -> bool:
+    """Whether a run has begun to write what will be ``out``."""
+    for path in out.parent.glob(f".{out.name}.*.tmp"):
+        # One that only tried whether it may write there is gone again.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size:
+                return True
+    return False
 
 
 def engine_processes(folder: Path) -> Iterator[tuple[int, str]]:

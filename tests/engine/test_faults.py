@@ -193,7 +193,7 @@ def started(models: support.Models, out: Path, *arguments: str) -> subprocess.Po
     )
     until = time.monotonic() + 30
     while time.monotonic() < until and process.poll() is None:
-        if any(path.stat().st_size for path in out.parent.glob(f".{out.name}.*.tmp")):
+        if support.being_written(out):
             return process
         time.sleep(0.005)
     process.kill()

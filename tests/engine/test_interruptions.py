@@ -86,10 +86,7 @@ def test_a_second_engine_that_is_killed_leaves_no_verdict(
 def test_a_packing_process_that_is_killed_while_it_writes_the_graph(
     models: support.Models, out: Path, scratch: Path
 ) -> None:
-    def written() -> bool:
-        return any(path.stat().st_size for path in out.parent.glob(".out.mge.*.tmp"))
-
-    killer = Killer(scratch, "packing", written, repeat=False)
+    killer = Killer(scratch, "packing", lambda: support.being_written(out), repeat=False)
     killer.start()
     try:
         report = support.pack(models.path("large"), LONG, out)
