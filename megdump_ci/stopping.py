@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_PR_SET_PDEATHSIG = 1
 _STATUS = 2
 """That of :class:`Interrupted`."""
 
@@ -123,10 +122,10 @@ def end_with_parent(number: int, parent: int = 0) -> None:
 
     ``parent`` is its number: if that has died by now, the signal comes at once.
     """
-    import ctypes
+    from megdump_ci.sandbox import system
 
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        system.prctl(system.PR_SET_PDEATHSIG, number)
     if parent and os.getppid() != parent:
         os.kill(os.getpid(), number)
 

@@ -120,7 +120,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
         run = next(cases)
         shapes = [tuple(value.shape) for value in run.results]
         cases = itertools.chain([run], cases)
-    graph_written = _write_graph(job, model, shapes)
+    graph_written = _write_graph(job, model, known, shapes)
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
@@ -322,7 +322,9 @@ def _check_names(model: Model) -> None:
 
 
 @span("make the packed graph")
-def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) -> GraphWritten:
+def _write_graph(
+    job: PackJob, model: Model, known: report.Graph, shapes: Sequence[tuple[int, ...]]
+) -> GraphWritten:
     """Write header and graph to the packed file, and the deploy model to its own.
 
     To optimise it, the graph is loaded anew and let go at the end: what that leaves in memory
@@ -361,7 +363,7 @@ def _write_graph(job: PackJob, model: Model, shapes: Sequence[tuple[int, ...]]) 
         offset=len(head),
         size=len(content),
         deploy=deploy if job.deploy else None,
-        change=_change(job, model, deploy),
+        change=_change(job, known, deploy),
         strip_info=strip,
         hash=content_hash or hash_of(content),
         deploy_strip_info=deploy_strip,
@@ -378,11 +380,11 @@ def _read_back(job: PackJob, written: GraphWritten) -> report.Graph:
     return facts(job.packed, content, format, graph.load(content, "the packed graph"))
 
 
-def _change(job: PackJob, model: Model, deploy: report.Graph | None) -> report.Change | None:
+def _change(job: PackJob, known: report.Graph, deploy: report.Graph | None) -> report.Change | None:
     """What optimising changed, where it was asked for."""
     if not job.optimize or deploy is None:
         return None
-    return difference.between(model.facts(), deploy, job.optimizations)
+    return difference.between(known, deploy, job.optimizations)
 
 
 def _assertions(
