@@ -50,6 +50,7 @@ class Truth:
     """What a testcase should hold, from outside the packed file: ``None`` where not known."""
 
     inputs: Sequence[report.Tensor] = ()
+    """Name, shape and digest of each; empty where not known."""
     outputs: Sequence[Array] | None = None
     """The input model's results, in the order of its outputs."""
     names: Sequence[str] = ()
@@ -370,8 +371,7 @@ class StreamCheck:
         with open(self.job.packed, "rb") as file:
             content = packed.read(file, packed.Extent(message.offset, message.size))
         self._graph = PackedGraph(content, self.job.gates)
-        format = packed.graph_format(content)
-        self.emit(PackedRead(facts(self.job.packed, content, format, self._graph.loaded)))
+        self.emit(PackedRead(facts(self.job.packed, content, self._graph.loaded)))
         if self.job.deploy:
             self._deploy = graph.load(Path(self.job.deploy).read_bytes(), "the deploy model")
         for assertion, found in zip(self._graph.assertions, self._graph.tolerances, strict=True):
@@ -452,7 +452,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(
-                facts(job.packed, content, layout.format, packed_graph.loaded),
+                facts(job.packed, content, packed_graph.loaded),
                 model.facts() if model else None,
                 len(layout.testcases),
             )

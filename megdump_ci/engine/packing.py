@@ -219,8 +219,9 @@ def read_model(path: str, shown: str = "") -> Model:
     return Model.of(content, format, graph.load(content, shown), path=shown, file=path)
 
 
-def facts(path: str, content: bytes, format: str, loaded: graph.LoadedGraph) -> report.Graph:
-    """What the report says of a graph in a file."""
+def facts(path: str, content: bytes, loaded: graph.LoadedGraph) -> report.Graph:
+    """What the report says of the graph that ``content`` holds."""
+    format = packed.graph_format(content)
     return _facts(path, len(content), digest_of(content), format, loaded)
 
 
@@ -340,7 +341,7 @@ def _write_graph(
         content, deploy_hash = graph.dump(
             outputs, format, keep_names=job.keep_names, metadata=loaded.metadata
         )
-        deploy = facts(job.deploy, content, format, graph.load(content, "the deploy model"))
+        deploy = facts(job.deploy, content, graph.load(content, "the deploy model"))
         deploy_hash = deploy_hash or hash_of(content)
         if job.deploy:
             Path(job.deploy).write_bytes(content)
@@ -376,8 +377,7 @@ def _read_back(job: PackJob, written: GraphWritten) -> report.Graph:
     """What the report says of the packed graph, where no other process reads it."""
     with open(job.packed, "rb") as file:
         content = packed.read(file, packed.Extent(written.offset, written.size))
-    format = packed.graph_format(content)
-    return facts(job.packed, content, format, graph.load(content, "the packed graph"))
+    return facts(job.packed, content, graph.load(content, "the packed graph"))
 
 
 def _change(job: PackJob, known: report.Graph, deploy: report.Graph | None) -> report.Change | None:
