@@ -48,9 +48,11 @@ def test_each_process_tells_what_it_spent_its_time_on(
     for index in range(3):
         assert f"testcase {index}" in verifying
     events = traces.read(trace.read_bytes())
-    work = [e["dur"] / 1e6 for e in events if e["name"] == "work"]
-    parts = [sum(process.parts.values()) for process in report.processes]
-    assert parts == pytest.approx(work, abs=0.02)
+    # In whatever order the processes came to it.
+    work = {e["pid"]: e["dur"] / 1e6 for e in events if e["name"] == "work"}
+    names = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+    parts = {process.name: sum(process.parts.values()) for process in report.processes}
+    assert parts == pytest.approx({names[pid]: spent for pid, spent in work.items()}, abs=0.02)
     # The memory of each was seen.
     assert {e["pid"] for e in events if e["ph"] == "C"} == {e["pid"] for e in events}
 
