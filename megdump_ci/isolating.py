@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from megdump_ci import report, target
-from megdump_ci.errors import InputError
+from megdump_ci.errors import EngineError, InputError
 from megdump_ci.options import DataOptions, Options, size_in
 from megdump_ci.sandbox import identity, limits
 from megdump_ci.sandbox.box import ALL, Box
@@ -60,8 +60,12 @@ class Isolation:
 
     @cached_property
     def memory(self) -> int:
-        """Bytes that each may have."""
-        return size_in(self.options.memory_limit, "memory-limit") or limits.machine_memory()
+        """Bytes that each may have; :class:`EngineError` if it cannot even be loaded in them."""
+        wanted = size_in(self.options.memory_limit, "memory-limit") or limits.machine_memory()
+        size = min(wanted, limits.own_memory())
+        if size < limits.LEAST_MEMORY:
+            raise EngineError([limits.too_little(size)])
+        return size
 
     @cached_property
     def hidden(self) -> list[str]:

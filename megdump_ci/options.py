@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
+from megdump_ci.sandbox import limits
 from megdump_ci.testcase.settings import DataSettings
 
 MODEL_FORMATS = ("fbs", "fbs_v2")
@@ -116,7 +117,7 @@ class CommonOptions:
     )
     memory_limit: str = option(
         "memory that an engine process may take, such as 8G or 500M; the default is all that the"
-        " machine or the container has",
+        " machine or the container has, and 128M the least",
         "",
         group="run",
         metavar="SIZE",
@@ -720,9 +721,11 @@ def _common_problems(options: CommonOptions) -> list[Problem]:
     if options.threads < 0:
         found.append(Problem(f"threads is {options.threads}", "give 0 (all cores) or more"))
     try:
-        size_in(options.memory_limit, "memory-limit")
+        memory = size_in(options.memory_limit, "memory-limit")
     except InputError as error:
-        found += error.problems
+        return [*found, *error.problems]
+    if options.memory_limit and memory < limits.LEAST_MEMORY:
+        found.append(limits.too_little(memory))
     return found
 
 

@@ -271,7 +271,7 @@ def _environment(home: str, threads: int, kernels: Kernels | None) -> dict[str, 
         "HOME": home,
         "TMPDIR": home,
         "OMP_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": "1",
         # The verdict is the processor's: with a GPU in sight the engine would take that.
         "CUDA_VISIBLE_DEVICES": "-1",
         # Its threads wait 5 ms in a busy loop otherwise, which two processes take from each other.

@@ -39,14 +39,31 @@ from megdump_ci.sandbox import limits
 from megdump_ci.sandbox.box import Box, enter
 from megdump_ci.spans import RECORDER, span
 
+_RESERVE = 1 << 20
+"""Bytes."""
 _MARGIN = 1.0
 """Seconds by which the user's code has to be done before its process is ended."""
 
 
 def main() -> NoReturn:
     """Read a job from stdin, do it, report on stdout."""
+    status = 1
+    try:
+        _live()
+        status = 0
+    # What cannot be reported is left in the log, in which the parent looks for memory.
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Exit hooks, the engine's and those of OpenBLAS, hang after some failures.
+        os._exit(status)
+
+
+def _live() -> None:
     stopping.end_with_parent(signal.SIGKILL)
     channel = _Channel(_claim_stdin(), _claim_stdout())
+    # What is to be said of memory that ran out needs some itself.
+    reserve = [bytes(_RESERVE)]
     try:
         channel.emit(Boxed(enter(channel.receive(Box))))
         _work(channel)
@@ -55,9 +72,8 @@ def main() -> NoReturn:
         channel.emit(Finished(peak, RECORDER.finish()))
     # Nothing is swallowed here: a fault of our own goes to the parent with its traceback.
     except Exception as error:
+        reserve.clear()
         channel.emit(_ended_by(error))
-    # The engine's exit hooks hang after some of its failures.
-    os._exit(0)
 
 
 def _work(channel: _Channel) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import resource
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from megdump_ci.errors import Problem
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+LEAST_MEMORY = 128 << 20
+"""Bytes without which the engine is not even imported; the smallest of graphs need some more."""
 _THREADS = 512
 """That may be started beyond those that the machine has when the process begins."""
 _LAST_WORDS = 5
@@ -24,6 +27,7 @@ _NO_MEMORY = (
     "bad_alloc",  # C++
     "Cannot allocate memory",  # the C library
     "failed to map segment",  # its loader
+    "cannot map zero-fill pages",  # the same, for what is not in the file
     "Resource temporarily unavailable",  # C++, for a thread without a stack
     "Memory allocation still failed",  # OpenBLAS
 )
@@ -42,6 +46,15 @@ def no_memory(limit: int, doing: str = "") -> Problem:
     )
 
 
+def too_little(limit: int) -> Problem:
+    """The problem of a limit that leaves no room for the engine itself."""
+    return Problem(
+        f"an engine process may take {_size(limit)} of memory: it needs at least"
+        f" {_size(LEAST_MEMORY)}, and room for the graph and its testcases",
+        "raise the limit: --memory-limit here, 'ulimit -d' in the shell, or that of the container",
+    )
+
+
 def _size(size: int) -> str:
     """As ``--memory-limit`` takes it, and not above the real one."""
     for exponent, unit in ((3, "G"), (2, "M"), (1, "K")):
@@ -54,6 +67,12 @@ def machine_memory() -> int:
     """Bytes of memory that this process may use, by the machine and the control groups it is in."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([whole, *_group_limits(_own_groups())])
+
+
+def own_memory() -> int:
+    """Bytes of private memory that this process may take, by its own limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def room(folders: Iterable[str]) -> int:

@@ -206,7 +206,7 @@ def test_a_dumped_model_that_does_not_fit_names_the_limit(
     models: support.Models, tmp_path: Path
 ) -> None:
     report = support.pack(
-        models.path("large"), "#rand(0,1)", tmp_path / "out.mge", memory_limit="180M"
+        models.path("large"), "#rand(0,1,9000,...)", tmp_path / "out.mge", memory_limit="180M"
     )
     assert report.exit_status == 3
     (problem,) = report.problems

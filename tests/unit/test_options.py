@@ -192,6 +192,11 @@ def test_a_time_that_the_kernel_cannot_count_is_refused(timeout: float) -> None:
         checked(PackOptions(model="m", data=("d",), output="o", timeout=timeout))
 
 
+def test_a_memory_in_which_nothing_runs_is_wrong() -> None:
+    with pytest.raises(InputError, match="127M of memory: it needs at least 128M"):
+        checked(PackOptions(model="m", data=("#rand(0,1)",), output="o", memory_limit="127M"))
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     options = PackOptions(
         model="m",
