@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
-UNUSED = ("boto3", "cryptography", "megfile", "paramiko", "pkg_resources", "requests")
+UNUSED = ("asyncio", "boto3", "cryptography", "deprecated", "filelock", "megfile", "paramiko")
+UNUSED += ("pkg_resources", "requests", "wrapt")
 
 
 def main(folder: Path) -> None:
@@ -13,6 +15,14 @@ def main(folder: Path) -> None:
     from megdump_ci.engine import lean
 
     lean.load()
+    slack = {
+        (thread / "comm").read_text().strip(): (Path("/proc") / thread.name / "timerslack_ns")
+        for thread in Path("/proc/self/task").iterdir()
+    }
+    # The thread that would look every 10 us, and no other.
+    assert int(slack["CompNodeSync"].read_text()) == lean._SLACK
+    assert int(Path("/proc/self/timerslack_ns").read_text()) < lean._SLACK
+    assert gc.isenabled()
     assert [name for name in UNUSED if name in sys.modules] == []
     import megengine
 
