@@ -231,7 +231,7 @@ class Session:
             return
         self._check_memory(worker, event.log)
         how = ended(event.status)
-        last = "".join(f"\n  {line}" for line in event.log.strip().splitlines()[-3:])
+        last = "".join(f"\n  {line}" for line in last_words(event.log))
         message = f"the engine {how} while {worker.phase}{last}"
         if event.status == -signal.SIGKILL:
             # Nothing in the engine sends that: it came from outside.
@@ -245,6 +245,15 @@ class Session:
         if limits.memory_ran_out(log):
             problem = limits.no_memory(self._isolation.memory, f" while {worker.phase}")
             raise WorkerFailed(worker, "failed", [problem])
+
+
+def last_words(log: str) -> list[str]:
+    """The last lines that an engine process printed by itself.
+
+    Behind them, the interpreter tells which line of this program called the engine.
+    """
+    own, _, _ = log.partition("Fatal Python error: ")
+    return own.strip().splitlines()[-3:]
 
 
 def _raise(worker: Worker, event: protocol.Failed) -> None:

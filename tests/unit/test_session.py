@@ -186,3 +186,19 @@ def test_an_engine_process_sees_no_token(monkeypatch: pytest.MonkeyPatch, tmp_pa
     play(monkeypatch, tmp_path, script)
     assert "secret" not in seen.read_text()
     assert "PATH" in seen.read_text()
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("a\nb\nc\nd\n", ["b", "c", "d"]),
+        (
+            "MKL: no\nFatal Python error: Aborted\n\nThread 1:\n  File x\n\nExtension modules: y\n",
+            ["MKL: no"],
+        ),
+        ("Fatal Python error: Segmentation fault\n\nThread 1 (most recent call first):\n", []),
+        ("", []),
+    ],
+)
+def test_the_last_words_are_those_of_the_engine(log: str, words: list[str]) -> None:
+    assert session.last_words(log) == words
