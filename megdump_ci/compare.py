@@ -355,6 +355,9 @@ def top_k(expected: Array, computed: Array) -> TopK | None:
     left, right = _rows(expected), _rows(computed)
     if left is None or right is None or left.shape != right.shape:
         return None
+    if np.array_equal(left, right) and np.isfinite(left).all():
+        # The usual case, for which nothing need be sorted.
+        return TopK(len(left), len(left), 1.0 if left.shape[1] > 5 else None)
     agreeing = _overlap(left, right, 1)
     top5 = float(_overlap(left, right, 5).mean()) if left.shape[1] > 5 else None
     return TopK(len(left), int(np.count_nonzero(agreeing == 1)), top5)

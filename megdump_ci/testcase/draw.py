@@ -51,7 +51,11 @@ def _values(
     if target.integral:
         low, high = _integers(value, target)
         return generator.integers(low, high, count, dtype=np.int64, endpoint=True)
-    return value.low + (value.high - value.low) * generator.random(count)
+    values = generator.random(count)
+    # In place: a second array of this size costs as much as the numbers.
+    values *= value.high - value.low
+    values += value.low
+    return values
 
 
 def _shape(value: RandomSpec, target: InputType) -> tuple[int, ...]:
