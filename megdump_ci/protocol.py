@@ -22,8 +22,8 @@ from megdump_ci.testcase.spec import TestcaseSpec
 class Sample(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """One testcase as the exported Python code was run on it.
 
-    The spool is a file of ``.npy`` arrays behind each other: the model's inputs in the order of
-    ``inputs``, then the code's own results. A worker emits it, and others are given it to read.
+    The spool (``engine/spool.py``) has the model's inputs in the order of ``inputs``, then the
+    code's own results. A worker emits it, and others are given it to read.
     """
 
     spool: str
@@ -90,6 +90,8 @@ class PackJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     gates: Gates
     verbose: bool
     keep_names: bool
+    strip: bool
+    """Whether strip info is wanted, which names graphs by a number."""
     scratch: str
     window: int
     """How many testcases may be ahead of what the verifying worker has taken."""
@@ -240,7 +242,7 @@ class PackedRead(msgspec.Struct, frozen=True, tag=True):
 class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """A testcase is in the packed file; ``spool`` holds its reference outputs.
 
-    The spool is a file of ``.npy`` arrays behind each other: the outputs in the order of
+    The spool (``engine/spool.py``) has the outputs in the order of
     ``outputs`` (none with ``--no-assert``), then ``own`` results of the Python code that the model
     was exported from.
     """

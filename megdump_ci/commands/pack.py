@@ -344,6 +344,7 @@ class Packing:
             gates=options.gates,
             verbose=not options.silent,
             keep_names=not options.discard_var_name,
+            strip=bool(options.output_strip_info),
             scratch=str(self._session.scratch),
             window=WINDOW,
             alone=self._kernels is None,

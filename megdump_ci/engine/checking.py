@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from megdump_ci import packed, report
 from megdump_ci.engine import graph, spool
+from megdump_ci.engine.digesting import Digesting
 from megdump_ci.engine.packing import Model, Reference, facts, fed, read_model
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.gates import DEFAULT_MAXERR, Gates
@@ -43,6 +44,7 @@ from megdump_ci.testcase.spec import TestcaseSpec
 
 Array = npt.NDArray[np.generic]
 Emit = Callable[[FromWorker], None]
+Feeds = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class PackedGraph:
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._whole: graph.Function | None = None
         self._places: list[int] = []
+        self._doing = ""
 
     @property
     def model_inputs(self) -> list[str]:
@@ -152,27 +155,43 @@ class PackedGraph:
                 )
         return feeds
 
-    def run(self, feeds: Mapping[str, Array], doing: str) -> Result:
+    def run(self, feeds: Feeds, doing: str) -> Result:
         """Run with assertions live; :class:`GraphRefused` if the engine cannot."""
+        self.start(feeds, doing)
+        return self.finish()
+
+    def start(self, feeds: Feeds, doing: str) -> None:
+        """Begin to run, as :meth:`run` does; the engine works until :meth:`finish`."""
+        self._doing = doing
+        try:
+            self._compiled(feeds).start(feeds)
+        except RuntimeError as error:
+            raise self._refused(error) from None
+
+    def finish(self) -> Result:
+        """What the run gave that was started; raises as :meth:`run` does."""
+        assert self._whole is not None
         failed = False
         try:
-            function = self._compiled(feeds)
             try:
-                values = function.run(feeds)
+                values = self._whole.finish()
             except RuntimeError as error:
                 if not graph.is_assertion_failure(error):
                     raise
-                values, failed = function.values(), True
+                values, failed = self._whole.values(), True
         except RuntimeError as error:
-            self._shapes = None
-            raise graph.GraphRefused(doing, error) from None
+            raise self._refused(error) from None
         found = [values[place] for place in self._places]
         outputs, rest = found[: len(self.outputs)], found[len(self.outputs) :]
         computed, errors = rest[: len(self.assertions)], rest[len(self.assertions) :]
         numbers = [float(error.reshape(-1)[0]) for error in errors]
         return Result(outputs, computed, numbers, self._held(numbers, failed))
 
-    def _compiled(self, feeds: Mapping[str, Array]) -> graph.Function:
+    def _refused(self, error: RuntimeError) -> graph.GraphRefused:
+        self._shapes = None
+        return graph.GraphRefused(self._doing, error)
+
+    def _compiled(self, feeds: Feeds) -> graph.Function:
         shapes = {name: tuple(value.shape) for name, value in feeds.items()}
         if self._whole is None or shapes != self._shapes:
             wanted = [
@@ -207,13 +226,60 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
+@dataclass
+class Checks:
+    """Runs one testcase of a packed graph after the other, and says how each did.
+
+    What one gave is looked at while the engine runs the next.
+    """
+
+    packed_graph: PackedGraph
+    emit: Emit
+    deploy: graph.LoadedGraph | None = None
+    """A model that has to compute the same, for the first testcase."""
+    _running: tuple[int, Feeds, Truth] | None = None
+
+    def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
+        """Run a testcase, once the one before is done; ``truth`` knows what to expect of it."""
+        done = self._finished()
+        feeds = self.packed_graph.feeds(content, f"testcase {index}")
+        running = index, feeds, truth(feeds)
+        self.packed_graph.start(feeds, f"running testcase {index} of the packed file")
+        self._running = running
+        for case, result in done:
+            self._judge(case, result)
+        if index == 0:
+            # It is run more than once.
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for the testcase that runs, if one does, and say how it did."""
+        for case, result in self._finished():
+            self._judge(case, result)
+
+    def _finished(self) -> list[tuple[tuple[int, Feeds, Truth], Result]]:
+        case, self._running = self._running, None
+        return [(case, self.packed_graph.finish())] if case is not None else []
+
+    def _judge(self, case: tuple[int, Feeds, Truth], result: Result) -> None:
+        index, feeds, truth = case
+        with span("judge testcase", index):
+            checked = judge(self.packed_graph, index, feeds, truth, result)
+        if self.deploy is not None and index == 0 and checked.passed:
+            checked = _with_deploy(self.packed_graph, self.deploy, feeds, checked)
+        self.emit(Checked(checked))
+
+
 def judge(
-    packed_graph: PackedGraph, index: int, feeds: Mapping[str, Array], truth: Truth
+    packed_graph: PackedGraph,
+    index: int,
+    feeds: Feeds,
+    truth: Truth,
+    result: Result,
 ) -> report.Testcase:
-    """Run one testcase of the packed file and say how it did."""
+    """Say how a testcase of the packed file did, which had that result."""
     inputs = _input_facts(packed_graph, feeds)
     reason = _misplaced(inputs, truth)
-    result = packed_graph.run(feeds, f"running testcase {index} of the packed file")
     outputs = [
         _judge_output(packed_graph, place, feeds, result, truth)
         for place in range(len(packed_graph.rows))
@@ -239,7 +305,7 @@ def judge(
     )
 
 
-def _unsteady(packed_graph: PackedGraph, feeds: Mapping[str, Array], result: Result) -> str:
+def _unsteady(packed_graph: PackedGraph, feeds: Feeds, result: Result) -> str:
     """How a second run differs from the first; empty if it does not.
 
     ``load_and_run`` warms up before it looks, so a model that draws random numbers fails there.
@@ -250,9 +316,7 @@ def _unsteady(packed_graph: PackedGraph, feeds: Mapping[str, Array], result: Res
     return "a second run gives other results: the model draws random numbers, or keeps a state"
 
 
-def unrun(
-    packed_graph: PackedGraph, index: int, feeds: Mapping[str, Array], truth: Truth
-) -> report.Testcase:
+def unrun(packed_graph: PackedGraph, index: int, feeds: Feeds, truth: Truth) -> report.Testcase:
     """A testcase without assertions: only its inputs are looked at."""
     inputs = _input_facts(packed_graph, feeds)
     reason = _misplaced(inputs, truth)
@@ -266,7 +330,7 @@ def unrun(
     )
 
 
-def _input_facts(packed_graph: PackedGraph, feeds: Mapping[str, Array]) -> list[report.Tensor]:
+def _input_facts(packed_graph: PackedGraph, feeds: Feeds) -> list[report.Tensor]:
     return [
         fed(name, packed_graph.loaded.inputs[name], feeds[name])
         for name in packed_graph.model_inputs
@@ -289,7 +353,7 @@ def _misplaced(inputs: Sequence[report.Tensor], truth: Truth) -> str:
 def _judge_output(
     packed_graph: PackedGraph,
     place: int,
-    feeds: Mapping[str, Array],
+    feeds: Feeds,
     result: Result,
     truth: Truth,
 ) -> report.Output:
@@ -350,9 +414,10 @@ class StreamCheck:
 
     job: StreamCheckJob
     emit: Emit
-    _graph: PackedGraph | None = None
-    _deploy: graph.LoadedGraph | None = None
+    _checks: Checks | None = None
     _extents: list[packed.Extent] = field(default_factory=list)
+    _digesting: Digesting = field(default_factory=Digesting)
+    """Of what was read to be checked, which is the whole file in the end."""
 
     def take(self, message: ToWorker) -> bool:
         """Handle one message; whether it was the last."""
@@ -362,19 +427,27 @@ class StreamCheck:
             with span("testcase", message.index):
                 self._take_testcase(message)
         elif isinstance(message, AllWritten):
+            self.settle()
             self._take_end(message)
             return True
         return False
 
+    def settle(self) -> None:
+        """Say how the last testcase did: there is nothing to do meanwhile."""
+        if self._checks is not None:
+            self._checks.settle()
+
     @span("read the packed graph")
     def _take_graph(self, message: GraphWritten) -> None:
-        with open(self.job.packed, "rb") as file:
-            content = packed.read(file, packed.Extent(message.offset, message.size))
-        self._graph = PackedGraph(content, self.job.gates)
-        self.emit(PackedRead(facts(self.job.packed, content, self._graph.loaded)))
+        self._part(packed.Extent(0, message.offset))
+        content = self._part(packed.Extent(message.offset, message.size))
+        packed_graph = PackedGraph(content, self.job.gates)
+        self._checks = Checks(packed_graph, self.emit)
+        self.emit(PackedRead(facts(self.job.packed, content, packed_graph.loaded)))
         if self.job.deploy:
-            self._deploy = graph.load(Path(self.job.deploy).read_bytes(), "the deploy model")
-        for assertion, found in zip(self._graph.assertions, self._graph.tolerances, strict=True):
+            deploy = Path(self.job.deploy).read_bytes()
+            self._checks.deploy = graph.load(deploy, "the deploy model")
+        for assertion, found in zip(packed_graph.assertions, packed_graph.tolerances, strict=True):
             asked = self.job.gates.bounds(assertion.name).maxerr
             if np.float32(found) != np.float32(asked):
                 raise EngineError(
@@ -384,39 +457,43 @@ class StreamCheck:
                 )
 
     def _take_testcase(self, message: TestcaseWritten) -> None:
-        assert self._graph is not None
-        extent = packed.Extent(message.offset, message.size)
-        self._extents.append(extent)
-        with open(self.job.packed, "rb") as file:
-            content = packed.read(file, extent)
+        assert self._checks is not None
+        packed_graph = self._checks.packed_graph
+        content = self._part(packed.Extent(message.offset, message.size))
         results = spool.read(Path(message.spool), len(message.outputs) + message.own)
-        feeds = self._graph.feeds(content, f"testcase {message.index}")
         if self.job.no_assert:
-            self.emit(Checked(unrun(self._graph, message.index, feeds, Truth(message.inputs))))
+            feeds = packed_graph.feeds(content, f"testcase {message.index}")
+            self.emit(Checked(unrun(packed_graph, message.index, feeds, Truth(message.inputs))))
             return
         own = len(results) - message.own
         truth = Truth(message.inputs, results[:own], names=message.outputs, own=results[own:])
-        checked = judge(self._graph, message.index, feeds, truth)
-        if self._deploy is not None and message.index == 0 and checked.passed:
-            checked = _with_deploy(self._graph, self._deploy, feeds, checked)
-        self.emit(Checked(checked))
+        self._checks.begin(message.index, content, lambda _: truth)
+
+    def _part(self, extent: packed.Extent) -> bytes:
+        """The next bytes of the file."""
+        with open(self.job.packed, "rb") as file:
+            content = packed.read(file, extent)
+        self._extents.append(extent)
+        self._digesting.add(content)
+        return content
 
     @span("digest the file")
     def _take_end(self, message: AllWritten) -> None:
         with open(self.job.packed, "rb") as file:
             layout = packed.read_layout(file, self.job.packed)
-            if list(layout.testcases) != self._extents or layout.testcases[-1].end != message.size:
-                raise EngineError(
-                    "the packed file does not hold the testcases that were checked",
-                    "something else wrote to it: run again",
-                )
-            self.emit(FileDigested(message.size, packed.digest(file)))
+        parts = [layout.graph, *layout.testcases]
+        if parts != self._extents[1:] or parts[-1].end != message.size:
+            raise EngineError(
+                "the packed file does not hold the testcases that were checked",
+                "something else wrote to it: run again",
+            )
+        self.emit(FileDigested(message.size, self._digesting.result()))
 
 
 def _with_deploy(
     packed_graph: PackedGraph,
     deploy: graph.LoadedGraph,
-    feeds: Mapping[str, Array],
+    feeds: Feeds,
     checked: report.Testcase,
 ) -> report.Testcase:
     """``checked``, failed if the deploy model does not compute what the packed graph does."""
@@ -447,7 +524,9 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
                 f"{job.packed} holds no testcase, so nothing can be verified",
                 "pack it with at least one testcase: megdump-ci pack MODEL -d DATA -o OUT",
             )
+        digesting = Digesting(packed.read(file, packed.Extent(0, layout.graph.offset)))
         content = packed.read(file, layout.graph)
+        digesting.add(content)
         packed_graph = PackedGraph(content, job.gates)
         model = read_model(job.model) if job.model else None
         emit(
@@ -458,13 +537,16 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
             )
         )
         reference = Reference(model) if model else None
+        checks = Checks(packed_graph, emit)
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
-                feeds = packed_graph.feeds(packed.read(file, extent), f"testcase {index}")
-                truth = _truth(model, reference, packed_graph, index, feeds)
-                emit(Checked(judge(packed_graph, index, feeds, truth)))
+                content = packed.read(file, extent)
+                digesting.add(content)
+                truth = partial(_truth, model, reference, packed_graph, index)
+                checks.begin(index, content, truth)
+        checks.settle()
         with span("digest the file"):
-            emit(FileDigested(os.fstat(file.fileno()).st_size, packed.digest(file)))
+            emit(FileDigested(layout.testcases[-1].end, digesting.result()))
 
 
 def _truth(
@@ -472,7 +554,7 @@ def _truth(
     reference: Reference | None,
     packed_graph: PackedGraph,
     index: int,
-    feeds: Mapping[str, Array],
+    feeds: Feeds,
 ) -> Truth:
     if model is None or reference is None:
         return Truth()

@@ -16,7 +16,14 @@ import numpy.typing as npt
 from megdump_ci import baseline, changes, compare, packed, report
 from megdump_ci.alignment import Alignment, Constant, Side, aligned
 from megdump_ci.engine import graph
-from megdump_ci.engine.packing import Feeds, Model, Reference, evaluated, read_model
+from megdump_ci.engine.packing import (
+    Feeds,
+    Model,
+    Reference,
+    digest_of,
+    evaluated,
+    read_model,
+)
 from megdump_ci.engine.probing import network_of
 from megdump_ci.errors import InputError
 from megdump_ci.gates import Gates
@@ -137,6 +144,7 @@ def _unpacked(path: str) -> Model:
         content,
         layout.format,
         dataclasses.replace(loaded, inputs=inputs, outputs=outputs),
+        digest=digest_of(content),
         path=path,
         file=path,
         offset=layout.graph.offset,

@@ -14,6 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -402,6 +403,10 @@ def to_device(value: Array, dtype: Any) -> Any:
     return megengine.tensor(stored, dtype=dtype, device=DEVICE)._dev_tensor()
 
 
+_RUNNING = ThreadPoolExecutor(1, "running")
+"""One run at a time."""
+
+
 class Function:
     """A graph compiled for inputs of given shapes, to be run again and again.
 
@@ -442,26 +447,50 @@ class Function:
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs for ``feeds``; RuntimeError of the engine, an assertion's included."""
-        # The first one chooses kernels and plans memory.
-        with span("run" if self._ran else "first run"):
+        with self._run_span():
             self._ran = True
-            self._execute(feeds)
+            self._feed(feeds)
+            self._execute()
             return self.values()
+
+    def start(self, feeds: Mapping[str, Array]) -> None:
+        """Begin to run: the engine works while the caller goes on, until :meth:`finish`.
+
+        Until then the caller asks nothing else of the engine, which would do it after the run.
+        """
+        with self._run_span():
+            self._feed(feeds)
+            # In a thread, because an AssertEqual lets the one wait that asks for the run.
+            self._running = _RUNNING.submit(self._execute)
+
+    def finish(self) -> list[Array]:
+        """The outputs of the run that was started; RuntimeError of the engine."""
+        with self._run_span():
+            self._ran = True
+            self._running.result()
+            return self.values()
+
+    def _run_span(self) -> span:
+        # The first one chooses kernels and plans memory.
+        return span("run" if self._ran else "first run")
 
     def timed(self, feeds: Mapping[str, Array]) -> float:
         """Run; seconds of the computing alone, without the inputs' and outputs' way."""
-        seconds = self._execute(feeds)
+        self._feed(feeds)
+        start = time.perf_counter()
+        self._execute()
+        seconds = time.perf_counter() - start
         # The engine wants the outputs taken before it runs again.
         self.values()
         return seconds
 
-    def _execute(self, feeds: Mapping[str, Array]) -> float:
+    def _feed(self, feeds: Mapping[str, Array]) -> None:
         for name, node in self._feeds.items():
             node.set_value(to_device(feeds[name], self._dtypes[name]))
-        start = time.perf_counter()
+
+    def _execute(self) -> None:
         self._function.execute()
         self._function.wait()
-        return time.perf_counter() - start
 
     def values(self) -> list[Array]:
         """The outputs of the last run, also of one that an assertion ended."""

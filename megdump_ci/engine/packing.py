@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from megdump_ci import difference, packed, report
 from megdump_ci.engine import graph, spool
+from megdump_ci.engine.digesting import Digesting
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.judging import digest
 from megdump_ci.protocol import (
@@ -63,6 +64,7 @@ class Model:
         format: str,
         loaded: graph.LoadedGraph,
         *,
+        digest: str,
         path: str,
         file: str,
         offset: int = 0,
@@ -72,7 +74,7 @@ class Model:
             path=path,
             file=file,
             part=packed.Extent(offset, len(content)),
-            digest=digest_of(content),
+            digest=digest,
             format=format,
             loaded=loaded,
             types=tuple(graph.input_type(name, var) for name, var in loaded.inputs.items()),
@@ -108,27 +110,28 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     data = _sampled(job) if job.samples else evaluated(job, model)
     first = next(data)
     reference = Reference(model)
-    cases: Iterator[Case] = (
-        Case(spec, feeds, reference.run(spec, feeds), own)
-        if not job.no_assert
-        else Case(spec, feeds, [], [])
-        for spec, feeds, own in itertools.chain([first], data)
-    )
     # If the model tells them, the verifying process reads the graph while this one runs it.
     shapes = [] if job.no_assert else _declared_results(model, first[1])
+    early: list[Case] = []
     if shapes is None:
-        run = next(cases)
-        shapes = [tuple(value.shape) for value in run.results]
-        cases = itertools.chain([run], cases)
+        early = [_case(job, model, first, reference.run(*first[:2]))]
+        shapes = [tuple(value.shape) for value in early[0].results]
+    else:
+        data = itertools.chain([first], data)
+    del first
     graph_written = _write_graph(job, model, known, shapes)
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
+    cases = _cases(job, model, reference, data, early)
     with open(job.packed, "ab") as file:
-        for index, case in enumerate(cases):
+        for index in range(len(job.specs)):
+            case = next(cases)
             wait()
             with span("write testcase", index):
                 emit(_write_testcase(job, model, file, index, case))
+            # The next one may be as large.
+            del case
         with span("sync the file"):
             file.flush()
             os.fsync(file.fileno())
@@ -144,18 +147,50 @@ def _declared_results(model: Model, feeds: Feeds) -> list[tuple[int, ...]] | Non
     return known if len(known) == len(shapes) else None
 
 
+Evaluated = tuple[TestcaseSpec, Feeds, list[Array]]
+"""A spec, what it feeds by input name, and what the exported Python code makes of that, if any."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """One testcase: what is fed, by input name, and what the model makes of it, in order."""
+    """One testcase: where it is from, what is fed, and what comes out, in order."""
 
     spec: TestcaseSpec
     feeds: Feeds
     results: list[Array]
+    """Those of the model."""
     own: list[Array]
-    """The results of the Python code that the model was exported from, if it was."""
+    content: bytes
+    """The testcase as it stands in the packed file."""
 
 
-def _sampled(job: PackJob) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
+def _cases(
+    job: PackJob, model: Model, reference: Reference, data: Iterable[Evaluated], early: list[Case]
+) -> Iterator[Case]:
+    """The ``early`` ones, then those of ``data``.
+
+    While the engine runs one, the next is read, and the one before is written by whoever takes it.
+    What was taken is not kept here: it may be large.
+    """
+    done = early
+    while done:
+        yield done.pop()
+    running: Evaluated | None = None
+    for item in data:
+        if job.no_assert:
+            done.append(_case(job, model, item, []))
+        else:
+            if running is not None:
+                done.append(_case(job, model, running, reference.finish()))
+            running = item
+            reference.start(*item[:2])
+        while done:
+            yield done.pop()
+    if running is not None:
+        yield _case(job, model, running, reference.finish())
+
+
+def _sampled(job: PackJob) -> Iterator[Evaluated]:
     """Specs, feeds and own results of the Python code that was run before."""
     for spec, sample in zip(job.specs, job.samples, strict=True):
         count = len(sample.inputs)
@@ -164,9 +199,7 @@ def _sampled(job: PackJob) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
         yield spec, dict(zip(sample.inputs, arrays[:count], strict=True)), arrays[count:]
 
 
-def evaluated(
-    job: PackJob | DiffJob, model: Model
-) -> Iterator[tuple[TestcaseSpec, Feeds, list[Array]]]:
+def evaluated(job: PackJob | DiffJob, model: Model) -> Iterator[Evaluated]:
     """Specs and feeds by the options; there are no other results to compare with.
 
     Raises :class:`InputError` for data that does not fit the model.
@@ -216,7 +249,9 @@ def read_model(path: str, shown: str = "") -> Model:
     with packed.opened(path, "a dumped model (.mge)") as file:
         format, content = packed.model_content(file, path)
     shown = shown or path
-    return Model.of(content, format, graph.load(content, shown), path=shown, file=path)
+    digesting = Digesting(content)
+    loaded = graph.load(content, shown)
+    return Model.of(content, format, loaded, digest=digesting.result(), path=shown, file=path)
 
 
 def facts(path: str, content: bytes, loaded: graph.LoadedGraph) -> report.Graph:
@@ -262,12 +297,26 @@ class Reference:
 
         Raises :class:`InputError` where the model refuses a shape other than it declares.
         """
+        self.start(spec, feeds)
+        return self.finish()
+
+    def start(self, spec: TestcaseSpec, feeds: Feeds) -> None:
+        """Begin to run the model, as :meth:`run` does; the engine works until :meth:`finish`."""
+        self._running = spec, feeds
         try:
             with span("reference", spec.text):
-                return self._compiled(feeds).run(feeds)
+                self._compiled(feeds).start(feeds)
         except RuntimeError as error:
-            self._shapes = None
-            raise self._refused(spec, feeds, error) from None
+            raise self._refused(error) from None
+
+    def finish(self) -> list[Array]:
+        """The outputs of what was started; raises as :meth:`run` does."""
+        assert self._function is not None
+        try:
+            with span("reference", self._running[0].text):
+                return self._function.finish()
+        except RuntimeError as error:
+            raise self._refused(error) from None
 
     def _compiled(self, feeds: Feeds) -> graph.Function:
         shapes = {name: tuple(value.shape) for name, value in feeds.items()}
@@ -278,7 +327,9 @@ class Reference:
             self._shapes = shapes
         return self._function
 
-    def _refused(self, spec: TestcaseSpec, feeds: Feeds, error: RuntimeError) -> Exception:
+    def _refused(self, error: RuntimeError) -> Exception:
+        self._shapes = None
+        spec, feeds = self._running
         refused = graph.GraphRefused(f"running {self._model.path} on {spec.text!r}", error)
         unlike = [
             f"{kind.name} is {feeds[kind.name].shape}, the model declares {kind.shape}"
@@ -342,7 +393,7 @@ def _write_graph(
             outputs, format, keep_names=job.keep_names, metadata=loaded.metadata
         )
         deploy = facts(job.deploy, content, graph.load(content, "the deploy model"))
-        deploy_hash = deploy_hash or hash_of(content)
+        deploy_hash = deploy_hash or _hash_of(job, content)
         if job.deploy:
             Path(job.deploy).write_bytes(content)
             # The metadata names the passes, and so differs where the graph is the same.
@@ -366,7 +417,7 @@ def _write_graph(
         deploy=deploy if job.deploy else None,
         change=_change(job, known, deploy),
         strip_info=strip,
-        hash=content_hash or hash_of(content),
+        hash=content_hash or _hash_of(job, content),
         deploy_strip_info=deploy_strip,
         deploy_hash=deploy_hash,
         warnings=warnings,
@@ -431,27 +482,32 @@ def restore_names(outputs: Sequence[graph.Var], names: Sequence[str]) -> list[st
     return warnings
 
 
-def _write_testcase(
-    job: PackJob, model: Model, file: BinaryIO, index: int, case: Case
-) -> TestcaseWritten:
-    cells = {name: (case.feeds[name], var.dtype) for name, var in model.loaded.inputs.items()}
-    if case.results:
-        for i, name in _distinct(model.outputs):
-            expected = case.results[i].astype(np.float32)
-            if expected.size == 0:
-                raise InputError(
-                    case.spec.problem(
-                        f"output {name} is empty for {case.spec.text!r}: there is nothing to"
-                        " compare, and a testcase cannot hold it",
-                        "give data for which the model has a result",
-                    )
+@span("make a testcase")
+def _case(job: PackJob, model: Model, item: Evaluated, results: list[Array]) -> Case:
+    spec, feeds, own = item
+    cells = {name: (feeds[name], var.dtype) for name, var in model.loaded.inputs.items()}
+    for i, name in _distinct(model.outputs) if results else ():
+        expected = results[i].astype(np.float32)
+        if expected.size == 0:
+            raise InputError(
+                spec.problem(
+                    f"output {name} is empty for {spec.text!r}: there is nothing to compare, and a"
+                    " testcase cannot hold it",
+                    "give data for which the model has a result",
                 )
-            cells[name + packed.EXPECT_SUFFIX] = (expected, expected.dtype)
+            )
+        cells[name + packed.EXPECT_SUFFIX] = (expected, expected.dtype)
     content = graph.dump_constants(
         [cells[name] for name in sorted(cells, key=str.encode)], job.format or model.format
     )
+    return Case(spec, feeds, results, own, content)
+
+
+def _write_testcase(
+    job: PackJob, model: Model, file: BinaryIO, index: int, case: Case
+) -> TestcaseWritten:
     offset = file.tell()
-    file.write(content)
+    file.write(case.content)
     # The verifying process reads what is in the file, not what is still in this one's buffer.
     file.flush()
     path = Path(job.scratch, f"testcase-{index}")
@@ -459,7 +515,7 @@ def _write_testcase(
     return TestcaseWritten(
         index=index,
         offset=offset,
-        size=len(content),
+        size=len(case.content),
         spool=str(path),
         inputs=[fed(name, var, case.feeds[name]) for name, var in model.loaded.inputs.items()],
         outputs=list(model.outputs) if case.results else [],
@@ -477,6 +533,8 @@ def fed(name: str, var: graph.Var, value: Array) -> report.Tensor:
     )
 
 
-def hash_of(content: bytes) -> int:
-    """A 64-bit number that names a graph where the engine gives none (FBS_V2); never 0."""
+def _hash_of(job: PackJob, content: bytes) -> int:
+    """A 64-bit number that names a graph where the engine gives none (FBS_V2), if it is wanted."""
+    if not job.strip:
+        return 0
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") or 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO, NoReturn
 
@@ -41,6 +43,8 @@ from megdump_ci.spans import RECORDER, span
 
 _RESERVE = 1 << 20
 """Bytes."""
+_PIPE = 1 << 16
+"""Bytes that a pipe holds."""
 _MARGIN = 1.0
 """Seconds by which the user's code has to be done before its process is ended."""
 
@@ -102,7 +106,8 @@ def _work(channel: _Channel) -> None:
     elif isinstance(job, StreamCheckJob):
         check = checking.StreamCheck(job, channel.emit)
         while not check.take(channel.receive(ToWorker)):
-            pass
+            if not channel.waiting():
+                check.settle()
     else:
         _look(job, channel.emit)
 
@@ -165,8 +170,10 @@ def _unexpected(error: Exception) -> Failed:
 class _Channel:
     """Messages of the parent, and events for it."""
 
-    def __init__(self, messages: BinaryIO, events: BinaryIO) -> None:
+    def __init__(self, messages: int, events: BinaryIO) -> None:
         self._messages = messages
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
         self._events = events
 
     def emit(self, event: FromWorker) -> None:
@@ -175,11 +182,23 @@ class _Channel:
 
     def receive(self, kind: Any) -> Any:
         with span("wait"):
-            line = self._messages.readline()
-        if not line:
+            while not self._lines:
+                self._read()
+        return decode(self._lines.popleft(), kind)
+
+    def waiting(self) -> bool:
+        """Whether a message is there that was not received."""
+        while not self._lines and select.select([self._messages], [], [], 0)[0]:
+            self._read()
+        return bool(self._lines)
+
+    def _read(self) -> None:
+        content = os.read(self._messages, _PIPE)
+        if not content:
             # The parent is gone or wants no more.
             os._exit(0)
-        return decode(line, kind)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        self._lines += lines
 
 
 class _Window:
@@ -196,9 +215,9 @@ class _Window:
         self._free -= 1
 
 
-def _claim_stdin() -> BinaryIO:
+def _claim_stdin() -> int:
     """Keep the message pipe to ourselves: the user's code may read stdin, which now is empty."""
-    messages = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    messages = os.dup(sys.stdin.fileno())
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     return messages

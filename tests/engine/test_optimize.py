@@ -151,14 +151,14 @@ def test_a_wrong_result_fails_on_naive_kernels_too(
         monkeypatch,
         tmp_path,
         """
-    run = checking.PackedGraph.run
-    def altered(self, feeds, doing):
+    finish = checking.PackedGraph.finish
+    def altered(self):
         if not NAIVE:
             os.abort()
-        result = run(self, feeds, doing)
+        result = finish(self)
         result.outputs = [value + 1 for value in result.outputs]
         return result
-    checking.PackedGraph.run = altered
+    checking.PackedGraph.finish = altered
 """,
     )
     out = tmp_path / "out.mge"
@@ -223,11 +223,12 @@ def test_only_a_graph_that_does_not_run_is_unverified(
     faults = {
         "wrong": DIES.format(how="raise EngineError('the file is wrong', 'pack it again')"),
         "failed": """
-    def altered(packed_graph, index, feeds, truth):
+    def altered(packed_graph, index, feeds, truth, result):
         if index:
             os.abort()
         outputs = [value + 1 for value in truth.outputs]
-        return judge(packed_graph, index, feeds, checking.Truth(truth.inputs, outputs, truth.names))
+        wrong = checking.Truth(truth.inputs, outputs, truth.names)
+        return judge(packed_graph, index, feeds, wrong, result)
     checking.judge = altered
 """,
     }

@@ -206,6 +206,7 @@ def packed(
         gates=Gates(maxerr=maxerr or Limits(1e-4)),
         verbose=False,
         keep_names=True,
+        strip=False,
         scratch=str(HERE),
         window=len(specs),
         alone=True,
