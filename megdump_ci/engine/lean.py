@@ -45,13 +45,18 @@ def load() -> None:
 
 @contextlib.contextmanager
 def _slack() -> Iterator[None]:
-    """Threads that start in this context may sleep for longer than they ask for."""
-    system.prctl(system.PR_SET_TIMERSLACK, _SLACK)
+    """Threads that start in this context may sleep for longer than they ask for.
+
+    Where that cannot be set, they do not.
+    """
+    with contextlib.suppress(OSError):
+        system.prctl(system.PR_SET_TIMERSLACK, _SLACK)
     try:
         yield
     finally:
-        # To what it was when this thread began.
-        system.prctl(system.PR_SET_TIMERSLACK, 0)
+        with contextlib.suppress(OSError):
+            # To what it was when this thread began.
+            system.prctl(system.PR_SET_TIMERSLACK, 0)
 
 
 @contextlib.contextmanager

@@ -153,9 +153,8 @@ Evaluated = tuple[TestcaseSpec, Feeds, list[Array]]
 
 @dataclass(frozen=True)
 class Case:
-    """One testcase: where it is from, what is fed, and what comes out, in order."""
+    """One testcase: what is fed, by input name, and what comes out, in order."""
 
-    spec: TestcaseSpec
     feeds: Feeds
     results: list[Array]
     """Those of the model."""
@@ -500,7 +499,7 @@ def _case(job: PackJob, model: Model, item: Evaluated, results: list[Array]) -> 
     content = graph.dump_constants(
         [cells[name] for name in sorted(cells, key=str.encode)], job.format or model.format
     )
-    return Case(spec, feeds, results, own, content)
+    return Case(feeds, results, own, content)
 
 
 def _write_testcase(
