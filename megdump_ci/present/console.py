@@ -9,10 +9,9 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +23,9 @@ from megdump_ci.present import baseline, locate, sweep, times, worst
 from megdump_ci.present.columns import NAME, Error, fitting
 from megdump_ci.present.text import hanging, number_text, one_line, plain, size_text
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
+
+if TYPE_CHECKING:
+    from megdump_ci.present.bar import Bar
 
 SHOWN = 20
 """Testcases in the table, outputs of each, and warnings; failing ones come first, and the rest is
@@ -105,31 +107,31 @@ class ProgressObserver:
     """A progress bar, where there is a terminal to draw it on."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-        self._task = self._progress.add_task("starting", total=None)
+        self._bar: Bar | None = None
+        if console.is_terminal and not quiet:
+            # Here, because it takes its time to load, and most runs have no terminal.
+            from megdump_ci.present.bar import Bar
+
+            self._bar = Bar(console)
 
     def __enter__(self) -> ProgressObserver:
-        self._progress.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def phase(self, name: str) -> None:
         """Name what is going on."""
-        self._progress.update(self._task, description=name)
+        if self._bar is not None:
+            self._bar.update(description=name)
 
     def advanced(self, done: int, total: int) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=done, total=total)
+        if self._bar is not None:
+            self._bar.update(completed=done, total=total)
 
 
 def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from megdump_ci.errors import Problem
 from megdump_ci.options import VerifyOptions
@@ -146,3 +147,15 @@ def test_a_page_that_cannot_be_made_does_not_change_a_failed_run(
         monkeypatch.setattr(console, "run_pipeline", lambda *_, result=result: result)
         assert console.run(VerifyOptions(packed="x")) == status
         assert "please report it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_there_is_a_bar_where_somebody_sees_it(terminal: bool, quiet: bool) -> None:
+    out = io.StringIO()
+    errors = Console(file=out, force_terminal=terminal, width=80)
+    with console.ProgressObserver(errors, quiet=quiet) as observer:
+        observer.phase("packing")
+        observer.advanced(3, 7)
+    shown = Text.from_ansi(out.getvalue()).plain
+    assert ("packing" in shown and "3/7" in shown) is (terminal and not quiet)
+    assert bool(shown) is (terminal and not quiet)
