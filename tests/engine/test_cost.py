@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from pathlib import Path
 
@@ -17,12 +19,11 @@ MARGIN = 64_000_000
 def folder_size(folder: Path) -> int:
     """Bytes of all files."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            # Gone since it was listed.
-            continue
+    # It passes over folders that are gone by the time it comes to them.
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(place, name)).st_size
     return total
 
 
