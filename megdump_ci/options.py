@@ -117,7 +117,7 @@ class CommonOptions:
     )
     memory_limit: str = option(
         "memory that an engine process may take, such as 8G or 500M; the default is all that the"
-        " machine or the container has, and 128M the least",
+        " machine or the container has, and 160M the least",
         "",
         group="run",
         metavar="SIZE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from megdump_ci import packed, report
 from megdump_ci.engine import graph, spool
 from megdump_ci.engine.digesting import Digesting
-from megdump_ci.engine.packing import Model, Reference, facts, fed, read_model
+from megdump_ci.engine.packing import Feeds, Model, Reference, facts, fed, read_model
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.gates import DEFAULT_MAXERR, Gates
 from megdump_ci.judging import (
@@ -44,7 +44,8 @@ from megdump_ci.testcase.spec import TestcaseSpec
 
 Array = npt.NDArray[np.generic]
 Emit = Callable[[FromWorker], None]
-Feeds = Mapping[str, Array]
+_LARGE = 8_000_000
+"""Bytes of a testcase whose reading and judging is little beside running it, and much to keep."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,15 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A testcase that the engine has been given."""
+
+    index: int
+    feeds: Feeds
+    truth: Truth
+
+
 @dataclass
 class Checks:
     """Runs one testcase of a packed graph after the other, and says how each did.
@@ -237,36 +247,44 @@ class Checks:
     emit: Emit
     deploy: graph.LoadedGraph | None = None
     """A model that has to compute the same, for the first testcase."""
-    _running: tuple[int, Feeds, Truth] | None = None
+    _running: Run | None = None
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once the one before is done; ``truth`` knows what to expect of it."""
-        done = self._finished()
-        feeds = self.packed_graph.feeds(content, f"testcase {index}")
-        running = index, feeds, truth(feeds)
-        self.packed_graph.start(feeds, f"running testcase {index} of the packed file")
-        self._running = running
-        for case, result in done:
-            self._judge(case, result)
+        last = self._finished()
+        try:
+            feeds = self.packed_graph.feeds(content, f"testcase {index}")
+            running = Run(index, feeds, truth(feeds))
+            self.packed_graph.start(feeds, f"running testcase {index} of the packed file")
+            self._running = running
+        finally:
+            # Beside the run, or before it is told what is wrong with the next one.
+            self._judge(last)
         if index == 0:
             # It is run more than once.
             self.settle()
 
+    def make_room(self, size: int) -> None:
+        """A testcase of so many bytes comes: two large ones are not kept in memory."""
+        if size > _LARGE:
+            self.settle()
+
     def settle(self) -> None:
         """Wait for the testcase that runs, if one does, and say how it did."""
-        for case, result in self._finished():
-            self._judge(case, result)
+        self._judge(self._finished())
 
-    def _finished(self) -> list[tuple[tuple[int, Feeds, Truth], Result]]:
-        case, self._running = self._running, None
-        return [(case, self.packed_graph.finish())] if case is not None else []
+    def _finished(self) -> tuple[Run, Result] | None:
+        run, self._running = self._running, None
+        return (run, self.packed_graph.finish()) if run is not None else None
 
-    def _judge(self, case: tuple[int, Feeds, Truth], result: Result) -> None:
-        index, feeds, truth = case
-        with span("judge testcase", index):
-            checked = judge(self.packed_graph, index, feeds, truth, result)
-        if self.deploy is not None and index == 0 and checked.passed:
-            checked = _with_deploy(self.packed_graph, self.deploy, feeds, checked)
+    def _judge(self, finished: tuple[Run, Result] | None) -> None:
+        if finished is None:
+            return
+        run, result = finished
+        with span("judge testcase", run.index):
+            checked = judge(self.packed_graph, run.index, run.feeds, run.truth, result)
+            if self.deploy is not None and run.index == 0 and checked.passed:
+                checked = _with_deploy(self.packed_graph, self.deploy, run.feeds, checked)
         self.emit(Checked(checked))
 
 
@@ -417,7 +435,7 @@ class StreamCheck:
     _checks: Checks | None = None
     _extents: list[packed.Extent] = field(default_factory=list)
     _digesting: Digesting = field(default_factory=Digesting)
-    """Of what was read to be checked, which is the whole file in the end."""
+    """Of all that was read to be checked."""
 
     def take(self, message: ToWorker) -> bool:
         """Handle one message; whether it was the last."""
@@ -459,6 +477,7 @@ class StreamCheck:
     def _take_testcase(self, message: TestcaseWritten) -> None:
         assert self._checks is not None
         packed_graph = self._checks.packed_graph
+        self._checks.make_room(message.size)
         content = self._part(packed.Extent(message.offset, message.size))
         results = spool.read(Path(message.spool), len(message.outputs) + message.own)
         if self.job.no_assert:
@@ -540,6 +559,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         checks = Checks(packed_graph, emit)
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
+                checks.make_room(extent.size)
                 content = packed.read(file, extent)
                 digesting.add(content)
                 truth = partial(_truth, model, reference, packed_graph, index)

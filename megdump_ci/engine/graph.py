@@ -448,7 +448,6 @@ class Function:
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs for ``feeds``; RuntimeError of the engine, an assertion's included."""
         with self._run_span():
-            self._ran = True
             self._feed(feeds)
             self._execute()
             return self.values()
@@ -458,7 +457,7 @@ class Function:
 
         Until then the caller asks nothing else of the engine, which would do it after the run.
         """
-        with self._run_span():
+        with span("feed the engine"):
             self._feed(feeds)
             # In a thread, because an AssertEqual lets the one wait that asks for the run.
             self._running = _RUNNING.submit(self._execute)
@@ -466,13 +465,14 @@ class Function:
     def finish(self) -> list[Array]:
         """The outputs of the run that was started; RuntimeError of the engine."""
         with self._run_span():
-            self._ran = True
             self._running.result()
             return self.values()
 
     def _run_span(self) -> span:
         # The first one chooses kernels and plans memory.
-        return span("run" if self._ran else "first run")
+        name = "run" if self._ran else "first run"
+        self._ran = True
+        return span(name)
 
     def timed(self, feeds: Mapping[str, Array]) -> float:
         """Run; seconds of the computing alone, without the inputs' and outputs' way."""

@@ -36,11 +36,22 @@ def load() -> None:
     gc.disable()
     with _stand_ins(), _slack():
         megengine = importlib.import_module("megengine")
-        # With the first tensor comes a thread that looks every 10 us, as long as the process is
-        # there, for what can be released (imperative/src/impl/physical_tensor.cpp).
-        megengine.tensor(0.0).numpy()
+        _first_tensor(megengine)
     gc.freeze()
     gc.enable()
+
+
+def _first_tensor(megengine: ModuleType) -> None:
+    """Have MegEngine start the thread that comes with it.
+
+    It looks every 10 us, as long as the process is there, for what can be released
+    (``imperative/src/impl/physical_tensor.cpp``).
+    """
+    try:
+        megengine.tensor(0.0).numpy()
+    except RuntimeError as error:
+        # The engine hides why; with a number, nothing else can be wrong.
+        raise MemoryError from error
 
 
 @contextlib.contextmanager
@@ -113,5 +124,5 @@ class _Undecorated(ModuleType):
 
 def _is_installed(name: str) -> bool:
     """As importlib.metadata would tell, which takes a while to load."""
-    folders = (Path(entry or ".") for entry in sys.path)
-    return any(any(folder.glob(f"{name}-*.*-info")) for folder in folders)
+    found = (path for entry in sys.path for path in Path(entry or ".").glob("*-*.*-info"))
+    return any(path.name.lower().startswith(f"{name}-") for path in found)

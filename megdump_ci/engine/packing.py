@@ -115,7 +115,11 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     early: list[Case] = []
     if shapes is None:
         early = [_case(job, model, first, reference.run(*first[:2]))]
-        shapes = [tuple(value.shape) for value in early[0].results]
+        # What the graph declares of an output has to be expected of it.
+        shapes = [
+            tuple(graph.declared_shape(var) or value.shape)
+            for var, value in zip(model.loaded.outputs, early[0].results, strict=True)
+        ]
     else:
         data = itertools.chain([first], data)
     del first
@@ -123,14 +127,16 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
-    cases = _cases(job, model, reference, data, early)
+    cases = itertools.chain(early, _cases(job, model, reference, data))
+    numbers = itertools.count()
+    # What was written is not kept while the next one is made: it may be large.
+    del early
     with open(job.packed, "ab") as file:
-        for index in range(len(job.specs)):
-            case = next(cases)
+        for case in cases:
             wait()
+            index = next(numbers)
             with span("write testcase", index):
                 emit(_write_testcase(job, model, file, index, case))
-            # The next one may be as large.
             del case
         with span("sync the file"):
             file.flush()
@@ -164,27 +170,35 @@ class Case:
 
 
 def _cases(
-    job: PackJob, model: Model, reference: Reference, data: Iterable[Evaluated], early: list[Case]
+    job: PackJob, model: Model, reference: Reference, data: Iterable[Evaluated]
 ) -> Iterator[Case]:
-    """The ``early`` ones, then those of ``data``.
+    """The testcases of ``data``, in order, and then what is wrong with one, if anything is.
 
     While the engine runs one, the next is read, and the one before is written by whoever takes it.
     What was taken is not kept here: it may be large.
     """
-    done = early
-    while done:
-        yield done.pop()
     running: Evaluated | None = None
-    for item in data:
-        if job.no_assert:
-            done.append(_case(job, model, item, []))
-        else:
-            if running is not None:
-                done.append(_case(job, model, running, reference.finish()))
-            running = item
-            reference.start(*item[:2])
+    done: list[Case] = []
+    try:
+        for item in data:
+            if job.no_assert:
+                done.append(_case(job, model, item, []))
+            else:
+                if running is not None:
+                    last, running = running, None
+                    done.append(_case(job, model, last, reference.finish()))
+                    del last
+                reference.start(*item[:2])
+                running = item
+            while done:
+                yield done.pop()
+    # Whatever it is, it is wrong with the next one.
+    except Exception:
+        if running is not None:
+            done.append(_case(job, model, running, reference.finish()))
         while done:
             yield done.pop()
+        raise
     if running is not None:
         yield _case(job, model, running, reference.finish())
 
@@ -303,8 +317,7 @@ class Reference:
         """Begin to run the model, as :meth:`run` does; the engine works until :meth:`finish`."""
         self._running = spec, feeds
         try:
-            with span("reference", spec.text):
-                self._compiled(feeds).start(feeds)
+            self._compiled(feeds).start(feeds)
         except RuntimeError as error:
             raise self._refused(error) from None
 

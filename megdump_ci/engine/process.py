@@ -42,7 +42,7 @@ from megdump_ci.sandbox.box import Box, enter
 from megdump_ci.spans import RECORDER, span
 
 _RESERVE = 1 << 20
-"""Bytes."""
+"""Bytes that are kept for saying that there are no more."""
 _PIPE = 1 << 16
 """Bytes that a pipe holds."""
 _MARGIN = 1.0
@@ -66,7 +66,6 @@ def main() -> NoReturn:
 def _live() -> None:
     stopping.end_with_parent(signal.SIGKILL)
     channel = _Channel(_claim_stdin(), _claim_stdout())
-    # What is to be said of memory that ran out needs some itself.
     reserve = [bytes(_RESERVE)]
     try:
         channel.emit(Boxed(enter(channel.receive(Box))))
@@ -173,7 +172,8 @@ class _Channel:
     def __init__(self, messages: int, events: BinaryIO) -> None:
         self._messages = messages
         self._lines: deque[bytes] = deque()
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        """Of a line that has no end yet."""
         self._events = events
 
     def emit(self, event: FromWorker) -> None:
@@ -197,8 +197,12 @@ class _Channel:
         if not content:
             # The parent is gone or wants no more.
             os._exit(0)
-        *lines, self._rest = (self._rest + content).split(b"\n")
+        *lines, rest = content.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*self._pieces, lines[0]])
+            self._pieces.clear()
         self._lines += lines
+        self._pieces.append(rest)
 
 
 class _Window:

@@ -14,8 +14,8 @@ from megdump_ci.errors import Problem
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
-LEAST_MEMORY = 128 << 20
-"""Bytes without which the engine is not even imported; the smallest of graphs need some more."""
+LEAST_MEMORY = 160 << 20
+"""Bytes without which the engine does not run even the smallest of graphs."""
 _THREADS = 512
 """That may be started beyond those that the machine has when the process begins."""
 _LAST_WORDS = 5
@@ -30,6 +30,7 @@ _NO_MEMORY = (
     "cannot map zero-fill pages",  # the same, for what is not in the file
     "Resource temporarily unavailable",  # C++, for a thread without a stack
     "Memory allocation still failed",  # OpenBLAS
+    "can't start new thread",  # Python, for one without a stack
 )
 
 

@@ -23,7 +23,7 @@ from tests.engine import support
 KINDS = ("two.fbs", "two.fbs_v2", "net.fbs", "net.fbs_v2")
 ALTERATIONS = 10
 """For each of the models above."""
-LONG = ["#rand(0,1)"] * 400
+LONG = ["#rand(0,1)"] * 1500
 """Testcases enough for a run to be met in the midst of."""
 
 

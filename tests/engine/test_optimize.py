@@ -8,34 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from megdump_ci import worker
 from megdump_ci.commands.pack import UNVERIFIED_SUFFIX
 from megdump_ci.errors import ExitStatus
 from megdump_ci.options import LAYOUTS, SWITCHES
 from megdump_ci.report import Report
 from tests.engine import support
+from tests.engine.planting import plant
 
 PASSES = (*SWITCHES, *LAYOUTS)
 DATA = "#rand(-1,1)"
-ENTRY = """
-import os, sys, time
-sys.path[:0] = sys.argv[1:]
-from megdump_ci.engine import process
-
-NAIVE = "MGB_USE_MEGDNN_DBG" in os.environ
-work = process._work
-
-def planted(channel):
-    from megdump_ci.engine import checking, graph
-    from megdump_ci.errors import EngineError
-    check = checking.StreamCheck.take
-    judge = checking.judge
-    {fault}
-    work(channel)
-
-process._work = planted
-process.main()
-"""
 DIES = """
     def take(self, message):
         {how}
@@ -45,13 +26,6 @@ ENDS = {
     "hung": "print('terminate called', flush=True); time.sleep(100)",
     "refused": "raise graph.GraphRefused('running it', RuntimeError('no such kernel'))",
 }
-
-
-def plant(monkeypatch: pytest.MonkeyPatch, folder: Path, fault: str) -> None:
-    """Let ``fault`` befall the engine process that verifies."""
-    entry = folder / "entry.py"
-    entry.write_text(ENTRY.replace("    {fault}", fault))
-    monkeypatch.setattr(worker, "_ENTRY", entry)
 
 
 @pytest.fixture(scope="module")

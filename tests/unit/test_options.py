@@ -193,8 +193,8 @@ def test_a_time_that_the_kernel_cannot_count_is_refused(timeout: float) -> None:
 
 
 def test_a_memory_in_which_nothing_runs_is_wrong() -> None:
-    with pytest.raises(InputError, match="127M of memory: it needs at least 128M"):
-        checked(PackOptions(model="m", data=("#rand(0,1)",), output="o", memory_limit="127M"))
+    with pytest.raises(InputError, match="159M of memory: it needs at least 160M"):
+        checked(PackOptions(model="m", data=("#rand(0,1)",), output="o", memory_limit="159M"))
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
