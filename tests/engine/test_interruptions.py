@@ -414,14 +414,22 @@ def test_memory_that_is_not_to_be_had(models: support.Models, out: Path, scratch
     nothing_left(out, scratch, "out.mge")
 
 
-def test_memory_that_ends_at_any_place_is_memory_that_ran_out(
+def test_memory_that_ends_at_any_place_ends_the_run_in_order(
     models: support.Models, out: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The import, a thread, a graph: what there is too little for first differs."""
+    """The import, a thread, a graph: what there is too little for first differs.
+
+    Native code may not look at what it is given; most of it does.
+    """
     monkeypatch.setattr(limits, "LEAST_MEMORY", 0)
+    told = []
     for size in range(100, 150, 7):
-        report = support.pack(models.path("net"), "#rand(0,1)", out, memory_limit=f"{size}M")
-        assert report.exit_status in (0, 3), support.said(report)
-        assert report.exit_status == 0 or "memory ran out" in support.said(report)
-        assert size > 107 or report.exit_status == 3
+        report = support.pack(
+            models.path("net"), "#rand(0,1)", out, memory_limit=f"{size}M", timeout=60
+        )
+        said = support.said(report)
+        assert report.exit_status == 3 or report.verdict == "passed", said
+        assert report.exit_status == 0 or "memory ran out" in said or "was killed by SIG" in said
+        told.append("memory ran out" in said)
+    assert sum(told) > 1
     assert list(scratch.iterdir()) == []
