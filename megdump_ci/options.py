@@ -724,7 +724,7 @@ def _common_problems(options: CommonOptions) -> list[Problem]:
         memory = size_in(options.memory_limit, "memory-limit")
     except InputError as error:
         return [*found, *error.problems]
-    if options.memory_limit and memory < limits.LEAST_MEMORY:
+    if 0 < memory < limits.LEAST_MEMORY:
         found.append(limits.too_little(memory))
     return found
 

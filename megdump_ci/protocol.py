@@ -242,9 +242,8 @@ class PackedRead(msgspec.Struct, frozen=True, tag=True):
 class TestcaseWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """A testcase is in the packed file; ``spool`` holds its reference outputs.
 
-    The spool (``engine/spool.py``) has the outputs in the order of
-    ``outputs`` (none with ``--no-assert``), then ``own`` results of the Python code that the model
-    was exported from.
+    The spool (``engine/spool.py``) has the outputs in the order of ``outputs`` (none with
+    ``--no-assert``), then ``own`` results of the Python code that the model was exported from.
     """
 
     __test__ = False

@@ -177,22 +177,23 @@ def _cases(
     While the engine runs one, the next is read, and the one before is written by whoever takes it.
     What was taken is not kept here: it may be large.
     """
+    if job.no_assert:
+        # Nothing is run.
+        yield from (_case(job, model, item, []) for item in data)
+        return
     running: Evaluated | None = None
     done: list[Case] = []
     try:
         for item in data:
-            if job.no_assert:
-                done.append(_case(job, model, item, []))
-            else:
-                if running is not None:
-                    last, running = running, None
-                    done.append(_case(job, model, last, reference.finish()))
-                    del last
-                reference.start(*item[:2])
-                running = item
+            if running is not None:
+                last, running = running, None
+                done.append(_case(job, model, last, reference.finish()))
+                del last
+            reference.start(*item[:2])
+            running = item
             while done:
                 yield done.pop()
-    # Whatever it is, it is wrong with the next one.
+    # Whatever it is, it is wrong with the next one, and raised again after the one that runs.
     except Exception:
         if running is not None:
             done.append(_case(job, model, running, reference.finish()))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Bar:
-    """A bar in a terminal, gone once it is stopped."""
+    """An observer that draws a bar in a terminal, gone once it is left."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -21,8 +19,18 @@ class Bar:
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=None)
-        self.start, self.stop = self._progress.start, self._progress.stop
 
-    def update(self, **values: Any) -> None:
-        """Change what it shows: ``description``, ``completed``, ``total``."""
-        self._progress.update(self._task, **values)
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def phase(self, name: str) -> None:
+        """Name what is going on."""
+        self._progress.update(self._task, description=name)
+
+    def advanced(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total)

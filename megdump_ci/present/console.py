@@ -7,9 +7,9 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -23,9 +23,7 @@ from megdump_ci.present import baseline, locate, sweep, times, worst
 from megdump_ci.present.columns import NAME, Error, fitting
 from megdump_ci.present.text import hanging, number_text, one_line, plain, size_text
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
-
-if TYPE_CHECKING:
-    from megdump_ci.present.bar import Bar
+from megdump_ci.session import Observer, Silent
 
 SHOWN = 20
 """Testcases in the table, outputs of each, and warnings; failing ones come first, and the rest is
@@ -46,7 +44,7 @@ def run(options: Options, began: float | None = None) -> int:
     """
     errors = Stream(stderr=True, highlight=False)
     try:
-        with ProgressObserver(errors, quiet=options.silent) as observer:
+        with progress(errors, quiet=options.silent) as observer:
             report = run_pipeline(options, observer, began)
     # The last line of defence: a fault of our own is answered with where to report it.
     except Exception:
@@ -103,35 +101,17 @@ def _drop(*streams: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-class ProgressObserver:
+@contextlib.contextmanager
+def progress(console: Console, *, quiet: bool = False) -> Iterator[Observer]:
     """A progress bar, where there is a terminal to draw it on."""
+    if quiet or not console.is_terminal:
+        yield Silent()
+        return
+    # Here, because it takes its time to load, and most runs have no terminal.
+    from megdump_ci.present.bar import Bar
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._bar: Bar | None = None
-        if console.is_terminal and not quiet:
-            # Here, because it takes its time to load, and most runs have no terminal.
-            from megdump_ci.present.bar import Bar
-
-            self._bar = Bar(console)
-
-    def __enter__(self) -> ProgressObserver:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def phase(self, name: str) -> None:
-        """Name what is going on."""
-        if self._bar is not None:
-            self._bar.update(description=name)
-
-    def advanced(self, done: int, total: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(completed=done, total=total)
+    with Bar(console) as bar:
+        yield bar
 
 
 def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:

@@ -12,9 +12,9 @@ from megdump_ci.errors import ExitStatus, MegdumpError
 from megdump_ci.merged import Entry, Merged
 from megdump_ci.present.console import (
     STYLES,
-    ProgressObserver,
     Stream,
     document,
+    progress,
     show_fault,
     show_problems,
     told,
@@ -23,6 +23,7 @@ from megdump_ci.present.text import number_text, one_line, size_text
 from megdump_ci.project import commands, matrix
 from megdump_ci.project.commands import Plan
 from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions
+from megdump_ci.session import Observer
 
 DETAILED = 10
 """Failed entries that are told in full; the others have their reports."""
@@ -57,7 +58,7 @@ def _done(options: ProjectOptions, out: Console, errors: Console) -> tuple[int, 
     if isinstance(options, MergeOptions):
         merged = commands.merge(options)
         return merged.exit_status, lambda: show(merged, out, errors)
-    with ProgressObserver(errors) as observer:
+    with progress(errors) as observer:
         rows = Rows(out, observer)
         merged = commands.run(options, rows)
     return merged.exit_status, lambda: _rest(merged, out, errors)
@@ -66,7 +67,7 @@ def _done(options: ProjectOptions, out: Console, errors: Console) -> tuple[int, 
 class Rows:
     """Prints a row for each entry, as it ends, and moves the progress bar."""
 
-    def __init__(self, out: Console, observer: ProgressObserver | None = None) -> None:
+    def __init__(self, out: Console, observer: Observer | None = None) -> None:
         self._out = out
         self._observer = observer
         self._width = 0

@@ -48,7 +48,7 @@ def test_a_verdict_is_not_lost_with_the_next_testcase(
     report = support.pack(models.path("net"), ["#rand(0,1)"] * 4, tmp_path / "out.mge")
     assert "testcase 2 is broken" in support.said(report)
     assert [(case.index, case.passed) for case in report.testcases] == [(0, True), (1, False)]
-    assert report.max_error
+    assert report.max_error == pytest.approx(1)
 
 
 def test_the_first_testcase_may_have_another_shape_than_the_model_declares(

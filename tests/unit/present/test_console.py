@@ -153,7 +153,7 @@ def test_a_page_that_cannot_be_made_does_not_change_a_failed_run(
 def test_there_is_a_bar_where_somebody_sees_it(terminal: bool, quiet: bool) -> None:
     out = io.StringIO()
     errors = Console(file=out, force_terminal=terminal, width=80)
-    with console.ProgressObserver(errors, quiet=quiet) as observer:
+    with console.progress(errors, quiet=quiet) as observer:
         observer.phase("packing")
         observer.advanced(3, 7)
     shown = Text.from_ansi(out.getvalue()).plain
