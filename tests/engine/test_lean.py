@@ -23,7 +23,7 @@ def test_nothing_for_downloads_is_loaded_until_it_is_used(tmp_path: Path) -> Non
     support.script("imports.py", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["megbrain", "megenginelite"])
+@pytest.mark.parametrize("name", ["megbrain", "megenginelite", "MegBrain"])
 def test_a_package_that_clashes_is_found_as_by_megengine(name: str, tmp_path: Path) -> None:
     folder = tmp_path / f"{name}-1.0.dist-info"
     folder.mkdir()
