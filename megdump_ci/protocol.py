@@ -110,6 +110,8 @@ class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     deploy: str
     no_assert: bool
     gates: Gates
+    testcases: int
+    """How many there will be."""
 
 
 class FileCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -25,7 +25,7 @@ from megdump_ci.state import State
 from megdump_ci.testcase.spec import TestcaseSpec, read_specs
 from megdump_ci.worker import Event, Worker
 
-WINDOW = 4
+WINDOW = 8
 """Testcases that packing may be ahead of verifying: what bounds memory and scratch space."""
 
 FAILED_SUFFIX = ".failed"
@@ -356,4 +356,5 @@ class Packing:
             deploy=_deploy_path(self._options, self._session, self._files),
             no_assert=self._options.no_assert,
             gates=self._options.gates,
+            testcases=len(self._specs),
         )

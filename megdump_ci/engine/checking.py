@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from megdump_ci import packed, report
-from megdump_ci.engine import graph, spool
+from megdump_ci.engine import graph, lanes, spool
 from megdump_ci.engine.digesting import Digesting
+from megdump_ci.engine.lanes import Lanes
 from megdump_ci.engine.packing import Feeds, Model, Reference, facts, fed, read_model
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.gates import DEFAULT_MAXERR, Gates
@@ -227,6 +229,14 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
+def _copies(content: bytes, gates: Gates, count: int) -> Iterator[PackedGraph]:
+    """The same packed graph on other devices, to make ``count``; none where it cannot be moved."""
+    for number in range(1, count):
+        moved = graph.on_device(content, number)
+        if moved is not None:
+            yield PackedGraph(moved, gates)
+
+
 @dataclass(frozen=True)
 class Run:
     """A testcase that the engine has been given."""
@@ -236,30 +246,36 @@ class Run:
     truth: Truth
 
 
-@dataclass
 class Checks:
     """Runs one testcase of a packed graph after the other, and says how each did.
 
-    What one gave is looked at while the engine runs the next.
+    What one gave is looked at while the engine runs the next. ``others`` are the same graph, to
+    run beside it.
     """
 
-    packed_graph: PackedGraph
-    emit: Emit
-    deploy: graph.LoadedGraph | None = None
-    """A model that has to compute the same, for the first testcase."""
-    _running: Run | None = None
+    def __init__(
+        self, packed_graph: PackedGraph, emit: Emit, others: Iterable[PackedGraph] = ()
+    ) -> None:
+        self.packed_graph = packed_graph
+        self.deploy: graph.LoadedGraph | None = None
+        """A model that has to compute the same, for the first testcase."""
+        self._emit = emit
+        self._lanes: Lanes[PackedGraph, Run] = Lanes([packed_graph, *others])
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
-        """Run a testcase, once the one before is done; ``truth`` knows what to expect of it."""
-        last = self._finished()
+        """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
         try:
             feeds = self.packed_graph.feeds(content, f"testcase {index}")
-            running = Run(index, feeds, truth(feeds))
-            self.packed_graph.start(feeds, f"running testcase {index} of the packed file")
-            self._running = running
-        finally:
-            # Beside the run, or before it is told what is wrong with the next one.
-            self._judge(last)
+            run = Run(index, feeds, truth(feeds))
+        except Exception:
+            # What became of those before is told first.
+            self.settle()
+            raise
+        last = self._ended() if self._lanes.full else None
+        doing = f"running testcase {index} of the packed file"
+        self._lanes.begin(run, methodcaller("start", feeds, doing))
+        if last is not None:
+            self._judge(*last)
         if index == 0:
             # It is run more than once.
             self.settle()
@@ -270,22 +286,20 @@ class Checks:
             self.settle()
 
     def settle(self) -> None:
-        """Wait for the testcase that runs, if one does, and say how it did."""
-        self._judge(self._finished())
+        """Wait for the testcases that run, if any do, and say how they did."""
+        while not self._lanes.empty:
+            self._judge(*self._ended())
 
-    def _finished(self) -> tuple[Run, Result] | None:
-        run, self._running = self._running, None
-        return (run, self.packed_graph.finish()) if run is not None else None
+    def _ended(self) -> tuple[Run, Result]:
+        lane, run = self._lanes.end()
+        return run, lane.finish()
 
-    def _judge(self, finished: tuple[Run, Result] | None) -> None:
-        if finished is None:
-            return
-        run, result = finished
+    def _judge(self, run: Run, result: Result) -> None:
         with span("judge testcase", run.index):
             checked = judge(self.packed_graph, run.index, run.feeds, run.truth, result)
             if self.deploy is not None and run.index == 0 and checked.passed:
                 checked = _with_deploy(self.packed_graph, self.deploy, run.feeds, checked)
-        self.emit(Checked(checked))
+        self._emit(Checked(checked))
 
 
 def judge(
@@ -460,7 +474,10 @@ class StreamCheck:
         self._part(packed.Extent(0, message.offset))
         content = self._part(packed.Extent(message.offset, message.size))
         packed_graph = PackedGraph(content, self.job.gates)
-        self._checks = Checks(packed_graph, self.emit)
+        run = 0 if self.job.no_assert else self.job.testcases
+        count = lanes.count(run, len(content), processes=2)
+        others = _copies(content, self.job.gates, count)
+        self._checks = Checks(packed_graph, self.emit, others)
         self.emit(PackedRead(facts(self.job.packed, content, packed_graph.loaded)))
         if self.job.deploy:
             deploy = Path(self.job.deploy).read_bytes()
@@ -546,7 +563,12 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         digesting = Digesting(packed.read(file, packed.Extent(0, layout.graph.offset)))
         content = packed.read(file, layout.graph)
         digesting.add(content)
-        packed_graph = PackedGraph(content, job.gates)
+        count = lanes.count(len(layout.testcases), len(content), processes=1)
+        moved = None
+        if job.model and count > 1:
+            # The model runs on the usual device meanwhile.
+            count, moved = 1, graph.on_device(content, 1)
+        packed_graph = PackedGraph(moved or content, job.gates)
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(
@@ -556,7 +578,8 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
             )
         )
         reference = Reference(model) if model else None
-        checks = Checks(packed_graph, emit)
+        checks = Checks(packed_graph, emit, _copies(content, job.gates, count))
+        del moved
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
                 checks.make_room(extent.size)

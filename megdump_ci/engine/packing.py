@@ -7,7 +7,8 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from megdump_ci import difference, packed, report
-from megdump_ci.engine import graph, spool
+from megdump_ci.engine import graph, lanes, spool
 from megdump_ci.engine.digesting import Digesting
+from megdump_ci.engine.lanes import Lanes
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.judging import digest
 from megdump_ci.protocol import (
@@ -92,6 +94,19 @@ class Model:
             )
         return content
 
+    def copies(self, count: int) -> Iterator[Model]:
+        """So many, to run beside each other; it itself where it cannot be moved to other devices.
+
+        The device that it is on is left to data, which would wait for what runs there.
+        """
+        content = self.read()
+        for number in range(1, count + 1):
+            moved = graph.on_device(content, number)
+            if moved is None:
+                yield self
+                return
+            yield replace(self, loaded=graph.load(moved, self.path))
+
     def facts(self, path: str = "") -> report.Graph:
         """What the report says of it; it is ``path`` there, if that is not what it is called."""
         return _facts(path or self.path, self.part.size, self.digest, self.format, self.loaded)
@@ -127,7 +142,9 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
-    cases = itertools.chain(early, _cases(job, model, reference, data))
+    count = lanes.count(len(job.specs), known.size, processes=1 if job.alone else 2)
+    references = [reference] if count == 1 else map(Reference, model.copies(count))
+    cases = itertools.chain(early, _cases(job, model, Lanes(references), data))
     numbers = itertools.count()
     # What was written is not kept while the next one is made: it may be large.
     del early
@@ -170,38 +187,41 @@ class Case:
 
 
 def _cases(
-    job: PackJob, model: Model, reference: Reference, data: Iterable[Evaluated]
+    job: PackJob, model: Model, references: Lanes[Reference, Evaluated], data: Iterable[Evaluated]
 ) -> Iterator[Case]:
     """The testcases of ``data``, in order, and then what is wrong with one, if anything is.
 
-    While the engine runs one, the next is read, and the one before is written by whoever takes it.
+    While the engine runs some, the next is read, and the one before is written by whoever takes it.
     What was taken is not kept here: it may be large.
     """
     if job.no_assert:
         # Nothing is run.
         yield from (_case(job, model, item, []) for item in data)
         return
-    running: Evaluated | None = None
-    done: list[Case] = []
-    try:
-        for item in data:
-            if running is not None:
-                last, running = running, None
-                done.append(_case(job, model, last, reference.finish()))
-                del last
-            reference.start(*item[:2])
-            running = item
-            while done:
-                yield done.pop()
-    # Whatever it is, it is wrong with the next one, and raised again after the one that runs.
-    except Exception:
-        if running is not None:
-            done.append(_case(job, model, running, reference.finish()))
+    faults: list[Exception] = []
+    for item in _sound(data, faults):
+        done = [_ended(job, model, references)] if references.full else []
+        references.begin(item, methodcaller("start", *item[:2]))
+        del item
         while done:
             yield done.pop()
-        raise
-    if running is not None:
-        yield _case(job, model, running, reference.finish())
+    while not references.empty:
+        yield _ended(job, model, references)
+    if faults:
+        raise faults[0]
+
+
+def _sound(data: Iterable[Evaluated], faults: list[Exception]) -> Iterator[Evaluated]:
+    """``data`` up to what is wrong, which is then in ``faults``: it is told after what runs."""
+    try:
+        yield from data
+    except Exception as error:
+        faults.append(error)
+
+
+def _ended(job: PackJob, model: Model, references: Lanes[Reference, Evaluated]) -> Case:
+    reference, item = references.end()
+    return _case(job, model, item, reference.finish())
 
 
 def _sampled(job: PackJob) -> Iterator[Evaluated]:

@@ -333,6 +333,17 @@ def large() -> None:
     model("large", [("x", "float32", (150, 1000))], lambda x, graph: [elemwise("SIN", x)])
 
 
+def device() -> None:
+    """An input and a constant that have the bytes by which a file names the device of a graph."""
+    value = np.frombuffer(b"\x06\0\0\0xpux:0\0\0", np.float32).copy()
+    model(
+        "device",
+        [("xpux:0", "float32", (2, 3))],
+        lambda x, graph: [elemwise("ADD", x, graph.make_const(value)._node)],
+        formats=FORMATS,
+    )
+
+
 def weights() -> None:
     """The same graph with another weight."""
     for name, value in (("weight1", 1.5), ("weight2", 1.75)):
@@ -422,6 +433,7 @@ def main() -> None:
         names,
         no_inputs,
         large,
+        device,
         weights,
         faint,
         counting,

@@ -1,6 +1,6 @@
-"""What is wrong with one testcase is told after what became of the one before.
+"""What is wrong with one testcase is told after what became of those before.
 
-The engine runs a testcase while the next one is read, and what it gave is looked at after that.
+The engine runs testcases while the next one is read, and what they gave is looked at after that.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from tests.engine import support
 from tests.engine.planting import plant
 
 SAMPLES = support.HERE.parents[1] / "samples"
+LANES = """
+    from megdump_ci.engine import lanes
+    lanes.count = lambda testcases, size, *, processes: {count}
+"""
 BROKEN = """
     feeds, judge = checking.PackedGraph.feeds, checking.judge
     def broken(self, content, what):
@@ -28,6 +32,15 @@ BROKEN = """
 """
 
 
+@pytest.fixture(params=[1, 3])
+def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Whatever machine this is, so many testcases run beside each other; the fault that does it."""
+    fault = LANES.format(count=request.param)
+    plant(monkeypatch, tmp_path, fault)
+    return fault
+
+
+@pytest.mark.usefixtures("lanes")
 def test_what_the_engine_refuses_comes_before_what_is_wrong_with_the_next(tmp_path: Path) -> None:
     np.save(tmp_path / "refused.npy", np.full((1, 16), 100_000, np.int32))
     np.save(tmp_path / "far.npy", np.full((1, 16), 3_000_000_000, np.int64))
@@ -42,9 +55,9 @@ def test_what_the_engine_refuses_comes_before_what_is_wrong_with_the_next(tmp_pa
 
 
 def test_a_verdict_is_not_lost_with_the_next_testcase(
-    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lanes: str
 ) -> None:
-    plant(monkeypatch, tmp_path, BROKEN)
+    plant(monkeypatch, tmp_path, lanes + BROKEN)
     report = support.pack(models.path("net"), ["#rand(0,1)"] * 4, tmp_path / "out.mge")
     assert "testcase 2 is broken" in support.said(report)
     assert [(case.index, case.passed) for case in report.testcases] == [(0, True), (1, False)]
@@ -59,3 +72,57 @@ def test_the_first_testcase_may_have_another_shape_than_the_model_declares(
         models.path("large"), ["#rand(0,1,3,...)", "#rand(0,1)"], tmp_path / "out.mge"
     )
     assert report.exit_status == 0, support.said(report)
+
+
+@pytest.mark.parametrize("format", ["fbs", "fbs_v2"])
+def test_side_by_side_the_same_bytes_are_written_and_all_testcases_checked(
+    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    data = [f"#rand({place},{place + 1},{1 + place % 2},...)" for place in range(12)]
+    contents, digests = [], []
+    for count in (1, 2, 4):
+        plant(monkeypatch, tmp_path, LANES.format(count=count))
+        output = tmp_path / f"{count}.mge"
+        report = support.pack(models.path("net"), data, output, format=format)
+        assert report.exit_status == 0, support.said(report)
+        for model in (None, models.path("net")):
+            verified = support.verify(output, model)
+            assert verified.exit_status == 0, support.said(verified)
+            assert [case.inputs for case in verified.testcases] == [
+                case.inputs for case in report.testcases
+            ]
+        contents.append(output.read_bytes())
+        digests.append([out.digest for case in report.testcases for out in case.outputs])
+    assert contents[1:] == contents[:1] * 2
+    assert digests[1:] == digests[:1] * 2
+
+
+@pytest.mark.usefixtures("lanes")
+def test_wrong_expectations_are_those_of_their_testcases(
+    models: support.Models, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mge"
+    report = support.pack(models.path("net"), ["#rand(0,1)"] * 9, output)
+    assert report.exit_status == 0, support.said(report)
+    content, wrong = output.read_bytes(), [4, 5, 8]
+    for index in wrong:
+        expected = support.read(output)[0]["testcases"][index]["values"]["logits:expect"]
+        content = support.replaced(content, expected, expected + 1)
+    output.write_bytes(content)
+    verified = support.verify(output, models.path("net"))
+    assert verified.exit_status == 1
+    assert [case.index for case in verified.testcases if not case.passed] == wrong
+
+
+@pytest.mark.parametrize("format", ["fbs", "fbs_v2"])
+def test_a_graph_in_which_other_things_are_named_like_its_device_stays_on_it(
+    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """The name is replaced in the file, to have the graph on another device."""
+    plant(monkeypatch, tmp_path, LANES.format(count=3))
+    model, output = models.path(f"device.{format}"), tmp_path / "out.mge"
+    report = support.pack(model, ["#rand(0,1)"] * 8, output)
+    assert report.exit_status == 0, support.said(report)
+    verified = support.verify(output, model)
+    assert verified.exit_status == 0, support.said(verified)
+    assert [item.name for item in verified.testcases[7].inputs] == ["xpux:0"]
