@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import methodcaller
@@ -109,8 +109,8 @@ def _rows(outputs: Sequence[graph.Var], assertions: Sequence[graph.Assertion]) -
 class PackedGraph:
     """The main graph of a packed file, run on one testcase after the other."""
 
-    def __init__(self, content: bytes, gates: Gates) -> None:
-        self.loaded = graph.load(content, "the packed graph")
+    def __init__(self, content: bytes, gates: Gates, device: int = 0) -> None:
+        self.loaded = graph.load(content, "the packed graph", device)
         self.outputs, self.assertions = graph.split_outputs(self.loaded)
         self.rows = _rows(self.outputs, self.assertions)
         gates.check_names([row.name for row in self.rows], "the packed file")
@@ -229,12 +229,10 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
-def _copies(content: bytes, gates: Gates, count: int) -> Iterator[PackedGraph]:
+def _copies(content: bytes, gates: Gates, count: int) -> list[PackedGraph]:
     """The same packed graph on other devices, to make ``count``; none where it cannot be moved."""
-    for number in range(1, count):
-        moved = graph.on_device(content, number)
-        if moved is not None:
-            yield PackedGraph(moved, gates)
+    numbers = range(1, count if graph.can_move(content) else 1)
+    return [PackedGraph(content, gates, number) for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -564,11 +562,9 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         content = packed.read(file, layout.graph)
         digesting.add(content)
         count = lanes.count(len(layout.testcases), len(content), processes=1)
-        moved = None
-        if job.model and count > 1:
-            # The model runs on the usual device meanwhile.
-            count, moved = 1, graph.on_device(content, 1)
-        packed_graph = PackedGraph(moved or content, job.gates)
+        # Beside a model, one at a time, which is on another device.
+        count, device = (1, int(count > 1)) if job.model else (count, 0)
+        packed_graph = PackedGraph(content, job.gates, device)
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(
@@ -579,7 +575,6 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         )
         reference = Reference(model) if model else None
         checks = Checks(packed_graph, emit, _copies(content, job.gates, count))
-        del moved
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
                 checks.make_room(extent.size)

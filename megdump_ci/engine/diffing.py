@@ -54,11 +54,11 @@ class Read:
     is_packed: bool
 
     @classmethod
-    def of(cls, path: str, shown: str) -> Read:
-        """Read a dumped model, or the model in a packed file."""
+    def of(cls, path: str, shown: str, device: int = 0) -> Read:
+        """Read a dumped model, or the model in a packed file; onto that device of the engine."""
         with packed.opened(path, "a dumped model (.mge)") as file:
             is_packed = packed.is_packed(file)
-        model = _unpacked(path) if is_packed else read_model(path, shown)
+        model = _unpacked(path, device) if is_packed else read_model(path, shown, device)
         found = model.facts(shown)
         if is_packed:
             with packed.opened(path, "a packed model") as file:
@@ -126,12 +126,12 @@ def _grouped(items: Sequence[_Item], size: Callable[[_Item], int]) -> Iterator[l
         yield group
 
 
-def _unpacked(path: str) -> Model:
+def _unpacked(path: str, device: int) -> Model:
     """The model in a packed file, without what its testcases are compared by."""
     with packed.opened(path, "a packed model") as file:
         layout = packed.read_layout(file, path)
         content = packed.read(file, layout.graph)
-    loaded = graph.load(content, path)
+    loaded = graph.load(content, path, device)
     plain, assertions = graph.split_outputs(loaded)
     for assertion in assertions:
         if not plain:
@@ -153,7 +153,7 @@ def _unpacked(path: str) -> Model:
 
 def diff(job: DiffJob, emit: Callable[[FromWorker], None]) -> None:
     """Do a :class:`DiffJob`."""
-    base, model = Read.of(job.base, job.base), Read.of(job.model, job.shown)
+    base, model = Read.of(job.base, job.base), Read.of(job.model, job.shown, device=1)
     job.gates.check_names(model.model.outputs, "the new model")
     alignment = aligned(base.network, model.network, (base.constants, model.constants))
     emit(Diffed(_baseline(base, model, alignment)))
@@ -259,9 +259,17 @@ class _Drift:
         self._unfit = _unfit(base.model, model.model, self._feeds)
 
     def testcase(self, index: int, spec: TestcaseSpec, feeds: Feeds) -> report.Testcase:
-        """Run both models on one sample and compare what both compute."""
-        after = self._references[1].run(spec, feeds)
-        reason, outputs = (self._unfit, []) if self._unfit else self._compared(spec, feeds, after)
+        """Run both models on one sample, beside each other, and compare what both compute."""
+        base, model = self._references
+        model.start(spec, feeds)
+        before, reason = [], self._unfit
+        if not reason:
+            try:
+                before = base.run(spec, {own: feeds[name] for own, name in self._feeds.items()})
+            except InputError as error:
+                reason = f"the base model does not take the input: {error.problems[0].message}"
+        after = model.finish()
+        reason, outputs = (reason, []) if reason else self._compared(before, after)
         return report.Testcase(
             index=index,
             source=None,
@@ -280,14 +288,9 @@ class _Drift:
         )
 
     def _compared(
-        self, spec: TestcaseSpec, feeds: Feeds, after: Sequence[Array]
+        self, before: Sequence[Array], after: Sequence[Array]
     ) -> tuple[str, list[report.Output]]:
         """Why the testcase as a whole does not pass, and what is said of its outputs."""
-        given = {own: feeds[name] for own, name in self._feeds.items()}
-        try:
-            before = self._references[0].run(spec, given)
-        except InputError as error:
-            return f"the base model does not take the input: {error.problems[0].message}", []
         outputs = [
             self._output(names[1], before[own], after[other])
             for (own, other), names in self._shared.items()

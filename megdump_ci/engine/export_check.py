@@ -23,16 +23,17 @@ Array = npt.NDArray[np.generic]
 def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
     """Do an :class:`ExportCheckJob`."""
     dumped = read_model(job.dumped, job.shown)
-    exported = read_model(job.exported, f"what was exported of {job.shown}")
+    exported = read_model(job.exported, f"what was exported of {job.shown}", device=1)
     emit(ModelsRead(dumped.facts(), exported.facts(job.exported), _renamed(job, exported)))
     job.gates.check_names(exported.outputs, "the exported model")
-    references = Reference(dumped), Reference(exported)
+    plainly, optimally = Reference(dumped), Reference(exported)
     for index, (text, sample) in enumerate(zip(job.specs, job.samples, strict=True)):
         count = len(sample.inputs)
         # Kept, because this may be done once more, with other kernels.
         arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
         feeds = dict(zip(sample.inputs, arrays[:count], strict=True))
-        plain, optimised = (reference.run(TestcaseSpec(text), feeds) for reference in references)
+        optimally.start(TestcaseSpec(text), feeds)
+        plain, optimised = plainly.run(TestcaseSpec(text), feeds), optimally.finish()
         outputs = _judged(exported.outputs, arrays[count:], plain, optimised, gates=job.gates)
         reason = _unlike(dumped, exported, sample.outputs)
         emit(

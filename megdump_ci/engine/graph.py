@@ -49,6 +49,8 @@ ASSERT_SUFFIX = ":assert"
 
 _NAMED = b"\x06\0\0\0xpux:0\0"
 """The same in a file, as flatbuffers have it: length, text and end, aligned to four bytes."""
+_LARGEST_MOVED = 1 << 29
+"""Bytes of a graph that is moved."""
 _FOR_DATA = 9
 """The number of a device on which no model runs: what is asked of it is not waited for."""
 
@@ -91,19 +93,26 @@ def said(error: BaseException) -> str:
     return f"{rest.removeprefix('extra message: ')} ({where})" if rest else where
 
 
-def on_device(content: bytes, number: int) -> bytes | None:
-    """A serialised graph, but for the engine's CPU device of that number, from 1 on.
+def can_move(content: bytes) -> bool:
+    """Whether a serialised graph can be loaded onto another CPU device of the engine.
 
     Each has a queue and a thread of its own and computes the same, bit for bit, so graphs on
     several run beside each other. Nothing moves a graph that is loaded: the name of its device is
-    replaced where it stands. ``None`` where it does not stand in one place.
+    replaced in the file, where nothing else may have it. It takes a copy, which a large one is not
+    worth.
     """
     place = content.rfind(_NAMED)
-    if place < 0 or _words(content, place % 4, _NAMED[4:8]) != 1:
-        return None
-    device = _NAMED.replace(b"xpux", b"cpu%d" % number)
+    fits = len(content) <= _LARGEST_MOVED and place >= 0
+    return fits and _words(content, place % 4, _NAMED[4:8]) == 1
+
+
+def _moved(content: bytes, device: int) -> bytes:
+    """A serialised graph for that device, from 1 on; as it is where it cannot be moved."""
+    if not can_move(content):
+        return content
+    place, named = content.rfind(_NAMED), _NAMED.replace(b"xpux", b"cpu%d" % device)
     view = memoryview(content)
-    return b"".join((view[:place], device, view[place + len(device) :]))
+    return b"".join((view[:place], named, view[place + len(named) :]))
 
 
 def _words(content: bytes, start: int, word: bytes) -> int:
@@ -123,13 +132,13 @@ class LoadedGraph:
 
 
 @span("load a graph")
-def load(content: bytes, what: str) -> LoadedGraph:
-    """Load a serialised graph.
+def load(content: bytes, what: str, device: int = 0) -> LoadedGraph:
+    """Load a serialised graph; onto a device other than the usual one, if it can be moved there.
 
     Raises :class:`EngineRefused` if the engine cannot, :class:`InputError` for unreadable names.
     """
     try:
-        loaded = mgb.load_graph(io.BytesIO(content))
+        loaded = mgb.load_graph(io.BytesIO(_moved(content, device) if device else content))
         for operator in operators_of(loaded.output_vars_list):
             _ = operator.name
         # load_graph names each input's var after the input; its operator gets a made-up name.
@@ -402,7 +411,7 @@ def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
 @span("load a testcase")
 def read_constants(content: bytes, what: str) -> list[Array]:
     """The arrays in a testcase graph, in order."""
-    loaded = load(on_device(content, _FOR_DATA) or content, what)
+    loaded = load(content, what, _FOR_DATA)
     for var in loaded.outputs:
         if var.owner.type != "SharedDeviceTensor":
             raise InputError(

@@ -100,12 +100,11 @@ class Model:
         The device that it is on is left to data, which would wait for what runs there.
         """
         content = self.read()
+        if not graph.can_move(content):
+            yield self
+            return
         for number in range(1, count + 1):
-            moved = graph.on_device(content, number)
-            if moved is None:
-                yield self
-                return
-            yield replace(self, loaded=graph.load(moved, self.path))
+            yield replace(self, loaded=graph.load(content, self.path, number))
 
     def facts(self, path: str = "") -> report.Graph:
         """What the report says of it; it is ``path`` there, if that is not what it is called."""
@@ -275,16 +274,17 @@ def _more_problems(
 
 
 @span("read the model")
-def read_model(path: str, shown: str = "") -> Model:
+def read_model(path: str, shown: str = "", device: int = 0) -> Model:
     """Read a bare model; :class:`InputError` or :class:`EngineError` if that cannot be done.
 
-    It is called ``shown`` in messages, if that is not its path.
+    It is called ``shown`` in messages, if that is not its path. On a ``device`` of its own it can
+    run beside another one.
     """
     with packed.opened(path, "a dumped model (.mge)") as file:
         format, content = packed.model_content(file, path)
     shown = shown or path
     digesting = Digesting(content)
-    loaded = graph.load(content, shown)
+    loaded = graph.load(content, shown, device)
     return Model.of(content, format, loaded, digest=digesting.result(), path=shown, file=path)
 
 
