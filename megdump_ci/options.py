@@ -109,8 +109,8 @@ class CommonOptions:
     )
     threads: int = option(
         "processor cores that the engine and the image decoder may use; 0 takes all that the"
-        " process has. MegEngine runs the operators of one graph on one core, so what more"
-        " cores buy is packing and verifying at the same time",
+        " process has. MegEngine runs the operators of one graph on one core: a second core buys"
+        " packing and verifying at the same time, four or more several testcases at a time",
         0,
         group="run",
         metavar="N",

@@ -19,10 +19,10 @@ _MOST = 4
 """More of them wait for the one interpreter that feeds them."""
 _WORTH = 4
 """Testcases for each: to open one takes as long as some runs."""
-_ENGINE = 200 << 20
-"""Bytes that the engine takes without a graph."""
 _EACH = 4
 """Times the size of its file that a graph takes while it is loaded."""
+_SHARE = 8
+"""Part of the memory that lanes may take: there are other things in it, and other runs."""
 
 
 def count(testcases: int, size: int, *, processes: int) -> int:
@@ -33,7 +33,7 @@ def count(testcases: int, size: int, *, processes: int) -> int:
     cores = len(os.sched_getaffinity(0)) // processes
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     memory = limits.machine_memory() if limit == resource.RLIM_INFINITY else limit
-    fitting = (memory // processes - _ENGINE) // (_EACH * size)
+    fitting = memory // processes // _SHARE // (_EACH * size)
     return max(1, min(cores, fitting, testcases // _WORTH, _MOST))
 
 

@@ -70,8 +70,10 @@ def test_what_was_begun_first_ends_first_and_a_lane_does_one_thing_at_a_time(
         (4, 2, 7, MIB, 8 << 30, 1),
         (4, 2, 8, MIB, 8 << 30, 2),
         (4, 2, 0, MIB, 8 << 30, 1),
-        (4, 2, 1000, 2 << 30, 16 << 30, 1),
-        (4, 2, 1000, MIB, 160 * MIB, 1),
+        (4, 2, 1000, 100 * MIB, 16 << 30, 2),
+        (8, 2, 1000, 100 * MIB, 16 << 30, 2),
+        (4, 2, 1000, 200 * MIB, 16 << 30, 1),
+        (4, 2, 1000, 5 * MIB, 512 * MIB, 1),
     ],
 )
 def test_lanes_are_as_many_as_cores_testcases_and_memory_allow(
@@ -93,4 +95,4 @@ def test_without_a_limit_the_memory_is_that_of_the_machine(monkeypatch: pytest.M
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     for memory, count in ((1 << 30, 1), (64 << 30, 4)):
         monkeypatch.setattr(lanes.limits, "machine_memory", lambda memory=memory: memory)
-        assert lanes.count(100, 400 * MIB, processes=1) == count
+        assert lanes.count(100, 40 * MIB, processes=1) == count
