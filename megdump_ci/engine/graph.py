@@ -49,6 +49,7 @@ ASSERT_SUFFIX = ":assert"
 
 _NAMED = b"\x06\0\0\0xpux:0\0"
 """The same in a file, as flatbuffers have it: length, text and end, aligned to four bytes."""
+_WORD = 4
 _LARGEST_MOVED = 1 << 29
 """Bytes of a graph that is moved."""
 _FOR_DATA = 9
@@ -101,24 +102,30 @@ def can_move(content: bytes) -> bool:
     replaced in the file, where nothing else may have it. It takes a copy, which a large one is not
     worth.
     """
-    place = content.rfind(_NAMED)
-    fits = len(content) <= _LARGEST_MOVED and place >= 0
-    return fits and _words(content, place % 4, _NAMED[4:8]) == 1
+    return _place_of_device(content) is not None
+
+
+def _place_of_device(content: bytes) -> int | None:
+    if len(content) > _LARGEST_MOVED:
+        return None
+    # Strings are aligned to the end, to four bytes; bytes.find would take ten times as long.
+    start = len(content) % _WORD
+    words = np.frombuffer(content, np.uint32, len(content) // _WORD, start)
+    found = np.flatnonzero(words == np.frombuffer(_NAMED, np.uint32, 1, _WORD))
+    if found.size != 1:
+        return None
+    place = start + _WORD * (int(found[0]) - 1)
+    return place if content.startswith(_NAMED, place) else None
 
 
 def _moved(content: bytes, device: int) -> bytes:
     """A serialised graph for that device, from 1 on; as it is where it cannot be moved."""
-    if not can_move(content):
+    place = _place_of_device(content)
+    if place is None:
         return content
-    place, named = content.rfind(_NAMED), _NAMED.replace(b"xpux", b"cpu%d" % device)
+    named = _NAMED.replace(b"xpux", b"cpu%d" % device)
     view = memoryview(content)
     return b"".join((view[:place], named, view[place + len(named) :]))
-
-
-def _words(content: bytes, start: int, word: bytes) -> int:
-    """How often four bytes stand in content, at places that are so far from multiples of four."""
-    words = np.frombuffer(content, np.uint32, (len(content) - start) // 4, start)
-    return int(np.count_nonzero(words == np.frombuffer(word, np.uint32)))
 
 
 @dataclass(frozen=True)

@@ -59,32 +59,30 @@ def test_what_was_begun_first_ends_first_and_a_lane_does_one_thing_at_a_time(
 
 
 @pytest.mark.parametrize(
-    ("cores", "processes", "testcases", "size", "memory", "count"),
+    ("machine", "work", "count"),
     [
-        (1, 1, 1000, MIB, 8 << 30, 1),
-        (2, 2, 1000, MIB, 8 << 30, 1),
-        (4, 2, 1000, MIB, 8 << 30, 2),
-        (4, 1, 1000, MIB, 8 << 30, 4),
-        (64, 2, 1000, MIB, 8 << 30, 4),
+        ((1, 8 << 30), (1000, MIB, 1), 1),
+        ((2, 8 << 30), (1000, MIB, 2), 1),
+        ((4, 8 << 30), (1000, MIB, 2), 2),
+        ((4, 8 << 30), (1000, MIB, 1), 4),
+        ((64, 8 << 30), (1000, MIB, 2), 4),
         # One lane more has to be worth it, and to have room.
-        (4, 2, 7, MIB, 8 << 30, 1),
-        (4, 2, 8, MIB, 8 << 30, 2),
-        (4, 2, 0, MIB, 8 << 30, 1),
-        (4, 2, 1000, 100 * MIB, 16 << 30, 2),
-        (8, 2, 1000, 100 * MIB, 16 << 30, 2),
-        (4, 2, 1000, 200 * MIB, 16 << 30, 1),
-        (4, 2, 1000, 5 * MIB, 512 * MIB, 1),
+        ((4, 8 << 30), (7, MIB, 2), 1),
+        ((4, 8 << 30), (8, MIB, 2), 2),
+        ((4, 8 << 30), (0, MIB, 2), 1),
+        ((4, 16 << 30), (1000, 100 * MIB, 2), 2),
+        ((8, 16 << 30), (1000, 100 * MIB, 2), 2),
+        ((4, 16 << 30), (1000, 200 * MIB, 2), 1),
+        ((4, 512 * MIB), (1000, 5 * MIB, 2), 1),
     ],
 )
 def test_lanes_are_as_many_as_cores_testcases_and_memory_allow(
     monkeypatch: pytest.MonkeyPatch,
-    cores: int,
-    processes: int,
-    testcases: int,
-    size: int,
-    memory: int,
+    machine: tuple[int, int],
+    work: tuple[int, int, int],
     count: int,
 ) -> None:
+    (cores, memory), (testcases, size, processes) = machine, work
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (memory, memory))
     assert lanes.count(testcases, size, processes=processes) == count
