@@ -102,6 +102,15 @@ def _say(text: str, stream: IO[str]) -> None:
 class _Parser(argparse.ArgumentParser):
     """Answers a wrong command line in the words of this program."""
 
+    kind: type[Options | ProjectOptions] | None = None
+    """What the command takes; ``None`` for the parser of all commands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Not before it is asked: the options of all commands would take longer than all else.
+        if self.kind is not None:
+            _add_options(self, self.kind)
+        return super().parse_known_args(args, namespace)
+
     def _print_message(self, message: str, file: Any = None) -> None:
         _say(message, file or sys.stderr)
 
@@ -129,7 +138,7 @@ def _add_commands(parser: _Parser) -> dict[str, _Parser]:
         added[name] = commands.add_parser(
             name, help=help, description=help, epilog=_EPILOG, allow_abbrev=False
         )
-        _add_options(added[name], kind)
+        added[name].kind = kind
     return added
 
 
