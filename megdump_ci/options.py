@@ -13,7 +13,7 @@ import re
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.gates import DEFAULT_MAXERR, Gates, Limits
@@ -76,8 +76,7 @@ def option(
     )
 
 
-@dataclass(frozen=True)
-class OptionSpec:
+class OptionSpec(NamedTuple):
     """One option as the doors (command line, action, documentation) see it."""
 
     field: str
@@ -97,8 +96,25 @@ class OptionSpec:
     positional: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommonOptions:
+class Values:
+    """What a dataclass would have of its own to be shown and compared.
+
+    To make these for each class of options takes longer than most of what else is loaded for help.
+    """
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    # An option may hold a dict.
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class CommonOptions(Values):
     """What every command that starts the engine takes."""
 
     timeout: float = option(
@@ -143,7 +159,7 @@ class CommonOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class GateOptions(CommonOptions):
     """What a comparison has to pass beside ``maxerr``, whose default is each command's own."""
 
@@ -182,7 +198,7 @@ class GateOptions(CommonOptions):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class DataOptions(GateOptions):
     """What the commands have in common that run a model on data."""
 
@@ -237,7 +253,7 @@ class DataOptions(GateOptions):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ModelOptions(DataOptions):
     """What the commands have in common that write a model, too."""
 
@@ -331,8 +347,8 @@ class ModelOptions(DataOptions):
         return tuple(name for name in names if getattr(self, name))
 
 
-@dataclass(frozen=True, kw_only=True)
-class CrossCheckOptions:
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class CrossCheckOptions(Values):
     """What the commands have in common that end with a packed file and its verdict."""
 
     cross_check: str = option(
@@ -344,8 +360,8 @@ class CrossCheckOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocateOptions:
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class LocateOptions(Values):
     """What the commands have in common that can look into a packed graph."""
 
     locate: bool = option(
@@ -356,7 +372,7 @@ class LocateOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class PackOptions(LocateOptions, CrossCheckOptions, ModelOptions):
     """Options of ``megdump-ci pack``."""
 
@@ -445,7 +461,7 @@ class PackOptions(LocateOptions, CrossCheckOptions, ModelOptions):
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class ExportOptions(ModelOptions):
     """Options of ``megdump-ci export``."""
 
@@ -505,7 +521,7 @@ class ExportOptions(ModelOptions):
         return [*_export_problems(self), *_model_problems(self)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class SweepOptions(DataOptions):
     """Options of ``megdump-ci sweep``."""
 
@@ -546,7 +562,7 @@ class SweepOptions(DataOptions):
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class VerifyOptions(LocateOptions, CrossCheckOptions, GateOptions):
     """Options of ``megdump-ci verify``."""
 
@@ -583,7 +599,7 @@ class VerifyOptions(LocateOptions, CrossCheckOptions, GateOptions):
         return found + _cross_check_problems(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class DiffOptions(DataOptions):
     """Options of ``megdump-ci diff``."""
 

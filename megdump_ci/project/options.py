@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from megdump_ci.errors import Problem
-from megdump_ci.options import option
+from megdump_ci.options import Values, option
 
 NAME = "megdump.toml"
 """What the file is called if nobody says otherwise."""
@@ -14,8 +14,8 @@ MOST_JOBS = 256
 """What a matrix may have on GitHub."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EntryOptions:
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class EntryOptions(Values):
     """What the commands have in common that read ``megdump.toml``."""
 
     entries: tuple[str, ...] = option(
@@ -40,7 +40,7 @@ class EntryOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class PlanOptions(EntryOptions):
     """Options of ``megdump-ci plan``."""
 
@@ -59,7 +59,7 @@ class PlanOptions(EntryOptions):
         return [Problem(f"max-jobs is {self.max_jobs}", f"give a number from 1 to {MOST_JOBS}")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class RunOptions(EntryOptions):
     """Options of ``megdump-ci run``."""
 
@@ -93,8 +93,8 @@ class RunOptions(EntryOptions):
         return [Problem(f"jobs is {self.jobs}", "give 0 (one on each core) or more")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MergeOptions:
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class MergeOptions(Values):
     """Options of ``megdump-ci merge``."""
 
     reports: tuple[str, ...] = option(
