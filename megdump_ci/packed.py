@@ -12,11 +12,9 @@ are little-endian.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from megdump_ci import lfs, reading
 from megdump_ci.errors import InputError
@@ -42,8 +40,7 @@ NO_SUCH_LIMIT = (
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """A part of a file, in bytes."""
 
     offset: int
@@ -55,8 +52,7 @@ class Extent:
         return self.offset + self.size
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Where the parts of a packed file are."""
 
     format: str
@@ -212,6 +208,9 @@ def model_content(file: BinaryIO, path: str) -> tuple[str, bytes]:
 
 def digest(file: BinaryIO) -> str:
     """``sha256:<hex>`` of a whole file."""
+    # Here, because it takes its time to load, and a file that is not right has no digest.
+    import hashlib
+
     found = hashlib.sha256()
     file.seek(0)
     for block in iter(lambda: file.read(_BLOCK), b""):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from megdump_ci import packed
 from megdump_ci.errors import InputError
@@ -12,8 +12,7 @@ _CODE = re.compile(r"(?P<file>.*\.py)(?::(?P<name>.*))?", re.DOTALL)
 _FORM = "give FILE.py:NAME, with the name of a function, Module or jit.trace object in that file"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A name at the top of a Python file."""
 
     file: str

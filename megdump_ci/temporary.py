@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -35,7 +34,7 @@ class Temporary:
         """``make`` makes it, with a token in its name. Raises :class:`OSError` if it cannot."""
         boot = _boot_id()
         while True:
-            self.path = make(f"{boot}-{secrets.token_hex(_TOKEN // 2)}")
+            self.path = make(f"{boot}-{os.urandom(_TOKEN // 2).hex()}")
             # Another run may have met it before it is locked, and remove it.
             with contextlib.suppress(FileNotFoundError):
                 self._descriptor = os.open(self.path, os.O_RDONLY)

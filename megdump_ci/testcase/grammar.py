@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from megdump_ci.testcase.faults import SyntaxFault, shortened
 
@@ -30,8 +30,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re
 _DIMENSION = re.compile(r"\d{1,18}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class RandomSpec:
+class RandomSpec(NamedTuple):
     """``#rand(low,high,*dims[,...])``; ``dims`` is None where no shape is given."""
 
     text: str
@@ -42,8 +41,7 @@ class RandomSpec:
     """Whether ``...`` keeps the rest of the model's shape."""
 
 
-@dataclass(frozen=True)
-class FileSpec:
+class FileSpec(NamedTuple):
     """An image or an ``.npy`` file; which of them its content tells."""
 
     text: str
@@ -57,8 +55,7 @@ class FileSpec:
 ValueSpec = RandomSpec | FileSpec
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One item of a testcase and where it begins in the testcase's text (from 0)."""
 
     text: str
