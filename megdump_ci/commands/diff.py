@@ -5,18 +5,17 @@ One engine process reads both and runs them on the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import msgspec
 
-from megdump_ci import baseline, packed, protocol, report, target
+from megdump_ci import baseline, inputs, protocol, report
 from megdump_ci.commands import fallback
-from megdump_ci.errors import EngineError, InputError, check_all
+from megdump_ci.errors import EngineError
 from megdump_ci.options import DiffOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+from megdump_ci.testcase.spec import TestcaseSpec
 
 PHASE = "compare with the base model"
 GRAPHS = "both models"
@@ -30,7 +29,7 @@ _PHASES: dict[report.Kernels, str] = {
 
 def execute(options: DiffOptions, state: State, session: Session) -> None:
     """Compare the two models; the state then holds what was found, and the verdict."""
-    specs = _readable(options)
+    specs = inputs.read(options)
     session.observer.phase(PHASE)
 
     def attempt(kernels: report.Kernels) -> None:
@@ -82,31 +81,6 @@ def with_drift(
         drift=baseline.drifted(found.drift, testcases),
         reason=next((testcase.reason for testcase in testcases if none), ""),
     )
-
-
-def check_base(path: str) -> None:
-    """:class:`InputError` if ``path`` is no file that looks like a model, packed or not."""
-    if target.is_code(path):
-        raise InputError(
-            f"{path} is Python code, and a dumped model is compared",
-            f"export it first: megdump-ci export {path} -d DATA -o OUT",
-        )
-    with packed.opened(path, "a dumped model (.mge), or of a packed file") as file:
-        is_packed = packed.is_packed(file)
-    (packed.check_packed if is_packed else packed.check_model)(path)
-
-
-def _readable(options: DiffOptions) -> list[TestcaseSpec]:
-    """The testcases asked for, once all that needs no engine to be found wrong is right."""
-    specs: list[TestcaseSpec] = []
-    checks: list[Callable[[], object]] = [
-        partial(check_base, options.base),
-        partial(check_base, options.new),
-        lambda: specs.extend(read_specs(options.data)),
-        options.settings.check,
-    ]
-    check_all(checks)
-    return specs
 
 
 def _job(options: DiffOptions, specs: Sequence[TestcaseSpec]) -> protocol.DiffJob:

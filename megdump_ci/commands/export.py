@@ -7,26 +7,24 @@ files back and compares.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
-from megdump_ci import difference, output, protocol, report, stopping, target
+from megdump_ci import difference, inputs, output, protocol, report, stopping, target
 from megdump_ci.commands import fallback, locate
 from megdump_ci.commands.pack import FAILED_SUFFIX
 from megdump_ci.commands.usercode import Exported, run_code
-from megdump_ci.errors import EngineError, ExitStatus, check_all
+from megdump_ci.errors import EngineError, ExitStatus
 from megdump_ci.options import ExportOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+from megdump_ci.testcase.spec import TestcaseSpec
 from megdump_ci.worker import Event
 
 
 def execute(options: ExportOptions, state: State, session: Session) -> None:
     """Export, verify what was written, and put the file in place."""
-    specs = _readable(options)
+    specs = inputs.read(options)
     # The processes end before the file is removed: one that still writes would make it anew.
     with output.StagedFile(options.output) as file, contextlib.closing(session):
         found = run_code(
@@ -47,19 +45,6 @@ def execute(options: ExportOptions, state: State, session: Session) -> None:
         state.exported = msgspec.structs.replace(state.exported, path=path)
         state.concluded = True
         locate.after_export(options, found, state, session)
-
-
-def _readable(options: ExportOptions) -> list[TestcaseSpec]:
-    """The testcases asked for, once all that needs no engine to be found wrong is right."""
-    specs: list[TestcaseSpec] = []
-    checks: list[Callable[[], object]] = [
-        partial(target.check, options.target),
-        lambda: specs.extend(read_specs(options.data)),
-        options.settings.check,
-        partial(output.check_writable, options.output),
-    ]
-    check_all(checks)
-    return specs
 
 
 def _verify(

@@ -7,22 +7,20 @@ is exported before, in a third one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from megdump_ci import output, packed, protocol, report, stopping, target
-from megdump_ci.commands import baseline, crosscheck, diff, fallback
+from megdump_ci import inputs, output, packed, protocol, report, stopping, target
+from megdump_ci.commands import baseline, crosscheck, fallback
 from megdump_ci.commands.usercode import Exported, run_code
-from megdump_ci.errors import ExitStatus, Problem, check_all
+from megdump_ci.errors import ExitStatus, Problem
 from megdump_ci.gates import Gates
 from megdump_ci.options import PackOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
-from megdump_ci.testcase.spec import TestcaseSpec, read_specs
+from megdump_ci.testcase.spec import TestcaseSpec
 from megdump_ci.worker import Event, Worker
 
 WINDOW = 8
@@ -54,7 +52,7 @@ _SUFFIXES = {
 
 def execute(options: PackOptions, state: State, session: Session) -> None:
     """Pack, verify what was written, and put the files in place."""
-    specs = _readable(options)
+    specs = inputs.read(options)
     with contextlib.ExitStack() as stack:
         files = {
             name: stack.enter_context(output.StagedFile(path))
@@ -135,25 +133,6 @@ def _attempted(
             state.problems.append(Problem(message, fallback.HINT))
             state.exit_status = ExitStatus.ENGINE
     return packings[-1].written
-
-
-def _readable(options: PackOptions) -> list[TestcaseSpec]:
-    """The testcases asked for, once all that needs no engine to be found wrong is right."""
-    written = options.written
-    specs: list[TestcaseSpec] = []
-    checks: list[Callable[[], object]] = [
-        partial(
-            target.check if target.is_code(options.model) else packed.check_model, options.model
-        ),
-        lambda: specs.extend(read_specs(options.data)),
-        options.settings.check,
-        *(partial(output.check_writable, path) for path in written),
-        lambda: output.check_apart(written, options.model),
-    ]
-    if options.baseline:
-        checks.append(partial(diff.check_base, options.baseline))
-    check_all(checks)
-    return specs
 
 
 def _place(

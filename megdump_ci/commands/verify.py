@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 
-from megdump_ci import packed, protocol, report
+from megdump_ci import inputs, protocol, report
 from megdump_ci.commands import crosscheck, fallback
-from megdump_ci.errors import EngineError, check_all
+from megdump_ci.errors import EngineError
 from megdump_ci.options import VerifyOptions
 from megdump_ci.session import Session
 from megdump_ci.state import State
@@ -16,10 +14,7 @@ from megdump_ci.state import State
 
 def execute(options: VerifyOptions, state: State, session: Session) -> None:
     """Run every testcase in the file and compare."""
-    checks = [partial(packed.check_packed, options.packed)]
-    if options.model:
-        checks.append(partial(packed.check_model, options.model))
-    check_all(checks)
+    inputs.read(options)
     session.observer.phase("verify")
     if not fallback.verify(
         lambda kernels: _attempt(options, state, session, kernels), state, session
