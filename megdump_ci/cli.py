@@ -40,16 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     options = parse(sys.argv[1:] if argv is None else argv)
-    # Not before the options are right, and only what they need: rich, and what looks for changes
-    # in a repository, take longer to load than a usage error may.
+    # Not before the options are right, and only what they need: what reads files and specs, and
+    # what looks for changes in a repository, take longer to load than a usage error may.
     if isinstance(options, ProjectOptions):
-        from megdump_ci.present import project
+        from megdump_ci.present import many
 
-        return project.run(options)
-    from megdump_ci.present import console
-    from megdump_ci.stages import process_began
+        return many.run(options)
+    from megdump_ci.present import terminal
 
-    return console.run(options, process_began() if argv is None else None)
+    return terminal.run(options, own=argv is None)
 
 
 def parse(argv: Sequence[str]) -> Options | ProjectOptions:

@@ -11,8 +11,9 @@ import contextlib
 import os
 import platform
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from megdump_ci import __version__, baseline, output, processor, report, scrutiny, stopping
@@ -42,12 +43,15 @@ _WRITTEN = ("output", "deploy_output")
 
 
 def run(
-    options: Options, observer: Observer | None = None, began: float | None = None
+    options: Options,
+    observer: Observer | None = None,
+    began: float | None = None,
+    aside: Callable[[], object] | None = None,
 ) -> report.Report:
     """Do what the options ask for and report on it.
 
     ``began`` is when the command did, if that is part of the time to account for, in seconds of
-    :func:`time.monotonic`.
+    :func:`time.monotonic`. ``aside`` is what else there is to do, once, while the engine works.
 
     What goes wrong with the input or the engine is in the report; an exception that leaves this
     function is a fault of the program.
@@ -57,7 +61,7 @@ def run(
     watcher = _Staged(observer or Silent(), stages)
     with stopping.handling(), _traced(options, stages) as trace:
         stages.enter("check the inputs")
-        _attempt(options, state, watcher, trace)
+        _attempt(options, state, watcher, trace, aside)
         if options.report:
             watcher.phase("write the reports")
         return _reported(options, state, stages, trace)
@@ -95,7 +99,13 @@ def _isolated(state: State, session: Session) -> Iterator[None]:
         state.isolation = session.isolation()
 
 
-def _attempt(options: Options, state: State, watcher: _Staged, trace: Trace | None) -> None:
+def _attempt(
+    options: Options,
+    state: State,
+    watcher: _Staged,
+    trace: Trace | None,
+    aside: Callable[[], object] | None,
+) -> None:
     """Do it; the state then holds what came of it."""
     try:
         checked(options)
@@ -110,7 +120,7 @@ def _attempt(options: Options, state: State, watcher: _Staged, trace: Trace | No
             _isolated(state, session),
         ):
             session.trace, session.stages = trace, watcher.stages
-            session.aside = files.load if options.report else None
+            session.aside = partial(_do_aside, options, aside)
             if isinstance(options, PackOptions):
                 pack.execute(options, state, session)
                 state.concluded = True
@@ -151,6 +161,14 @@ def _stop(error: Interrupted, options: Options, state: State) -> None:
         state.exported = state.packed = state.deploy = None
     state.problems += [replace(problem, hint=known) for problem in error.problems]
     state.exit_status = error.exit_status
+
+
+def _do_aside(options: Options, aside: Callable[[], object] | None) -> None:
+    """What there is time for while the engine works."""
+    if options.report:
+        files.load()
+    if aside is not None:
+        aside()
 
 
 class _Staged:

@@ -20,8 +20,8 @@ from megdump_ci.action.progress import Phases
 from megdump_ci.errors import InputError, Problem
 from megdump_ci.merged import Merged
 from megdump_ci.options import PackOptions, specs
+from megdump_ci.present.many import plan_lines
 from megdump_ci.present.markdown import merged as markdown
-from megdump_ci.present.project import plan_lines
 from megdump_ci.project import commands, matrix, running
 from megdump_ci.project.file import Entry, Project
 from megdump_ci.project.options import MergeOptions, PlanOptions, RunOptions

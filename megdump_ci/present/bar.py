@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from megdump_ci.present.console import stderr
 
 
 class Bar:
     """An observer that draws a bar in a terminal, gone once it is left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=console,
+            console=stderr(),
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=None)

@@ -1,29 +1,21 @@
-"""What a run looks like in a terminal: progress on stderr, the report on stdout."""
+"""What a report looks like in a terminal."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
-import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
-from typing import IO
+from collections.abc import Collection, Iterable
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from megdump_ci.difference import working
-from megdump_ci.errors import ExitStatus, Problem
-from megdump_ci.options import Options
-from megdump_ci.pipeline import run as run_pipeline
-from megdump_ci.present import baseline, locate, sweep, times, worst
+from megdump_ci.errors import Problem
+from megdump_ci.present import baseline, locate, streams, sweep, times, worst
 from megdump_ci.present.columns import NAME, Error, fitting
-from megdump_ci.present.text import hanging, number_text, one_line, plain, size_text
+from megdump_ci.present.text import number_text, one_line, plain, size_text
 from megdump_ci.report import Change, Gate, Graph, Report, Testcase
-from megdump_ci.session import Observer, Silent
 
 SHOWN = 20
 """Testcases in the table, outputs of each, and warnings; failing ones come first, and the rest is
@@ -37,81 +29,30 @@ _ALL = "(all are in the report: --report DIR)"
 STYLES = {"passed": "green", "failed": "red", "error": "red", "not verified": "yellow"}
 
 
-def run(options: Options, began: float | None = None) -> int:
-    """Run with a progress bar, print the report, return the exit status.
-
-    ``began`` is when the command did, in seconds of :func:`time.monotonic`.
-    """
-    errors = Stream(stderr=True, highlight=False)
-    try:
-        with progress(errors, quiet=options.silent) as observer:
-            report = run_pipeline(options, observer, began)
-    # The last line of defence: a fault of our own is answered with where to report it.
-    except Exception:
-        told(partial(show_fault, errors), errors)
-        return ExitStatus.INTERNAL
-    out = Stream(highlight=False)
-    end = told(lambda: show(report, out, errors, silent=options.silent), errors)
-    # What the run came to, if that is no pass, is the more important of the two.
-    return report.exit_status or end
-
-
 class Stream(Console):
     """Stdout or stderr, which prints nothing more once the reader of a pipe has gone."""
 
     def on_broken_pipe(self) -> None:
         """In rich this exits with 1, which stands for a failed comparison, and ends a run."""
         self.quiet = True
-        _drop(self.file)
+        streams.drop(self.file)
 
 
-def told(tell: Callable[[], None], errors: Console) -> int:
-    """Say what there is to say; 0 if that was done, or nobody listens, or else the exit status."""
-    try:
-        tell()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        _drop(sys.stdout, sys.stderr)
-    except OSError as error:
-        _drop(sys.stdout)
-        why = f"cannot write what was found: {error.strerror}"
-        try:
-            show_problems([Problem(why, "make room for what the output goes to")], errors)
-        except OSError:
-            _drop(sys.stderr)
-        return ExitStatus.INPUT
-    # The last line of defence: a fault of our own is answered with where to report it.
-    except Exception:
-        with contextlib.suppress(OSError):
-            show_fault(errors)
-        return ExitStatus.INTERNAL
-    return ExitStatus.PASSED
+def stdout() -> Console:
+    """Stdout, or what stands for it."""
+    return Stream(highlight=False)
 
 
-def show_fault(errors: Console) -> None:
+def stderr() -> Console:
+    """Stderr, likewise."""
+    return Stream(stderr=True, highlight=False)
+
+
+def show_fault() -> None:
     """Print the exception that is being handled."""
+    errors = stderr()
     errors.print(Text(plain(traceback.format_exc())))
     errors.print("megdump-ci has a fault: please report it with the lines above", style="red")
-
-
-def _drop(*streams: IO[str]) -> None:
-    """Let what is left for them go nowhere: Python would try again at its end, and exit by 120."""
-    for stream in streams:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@contextlib.contextmanager
-def progress(console: Console, *, quiet: bool = False) -> Iterator[Observer]:
-    """A progress bar, where there is a terminal to draw it on."""
-    if quiet or not console.is_terminal:
-        yield Silent()
-        return
-    # Here, because it takes its time to load, and most runs have no terminal.
-    from megdump_ci.present.bar import Bar
-
-    with Bar(console) as bar:
-        yield bar
 
 
 def show(report: Report, out: Console, errors: Console, *, silent: bool = False) -> None:
@@ -135,13 +76,9 @@ def show(report: Report, out: Console, errors: Console, *, silent: bool = False)
         out.print(line, soft_wrap=True)
 
 
-def show_problems(problems: Sequence[Problem], errors: Console) -> None:
-    """Print what is wrong, and what to do about it."""
-    for problem in problems:
-        message = Text.assemble(("error: ", "bold red"), hanging(problem.located))
-        errors.print(message, soft_wrap=True)
-        if problem.hint:
-            errors.print(Text(hanging(f"  {problem.hint}"), "dim"), soft_wrap=True)
+def show_problems(problems: Iterable[Problem], errors: Console) -> None:
+    """Print what is wrong, as the rest is printed."""
+    streams.show_problems(problems, errors.file, styled=errors.color_system is not None)
 
 
 def document(report: Report) -> list[RenderableType]:

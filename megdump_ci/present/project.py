@@ -1,28 +1,16 @@
-"""What the commands for many models look like in a terminal."""
+"""What became of many models, in a terminal: a row for each, and what failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from megdump_ci.errors import ExitStatus, MegdumpError
 from megdump_ci.merged import Entry, Merged
-from megdump_ci.present.console import (
-    STYLES,
-    Stream,
-    document,
-    progress,
-    show_fault,
-    show_problems,
-    told,
-)
+from megdump_ci.present.console import STYLES, document, show_problems
 from megdump_ci.present.text import number_text, one_line, size_text
-from megdump_ci.project import commands, matrix
-from megdump_ci.project.commands import Plan
-from megdump_ci.project.options import MergeOptions, PlanOptions, ProjectOptions
 from megdump_ci.session import Observer
 
 DETAILED = 10
@@ -31,37 +19,6 @@ DETAILED = 10
 # With these, a row has 80 columns at most.
 _WIDEST = 28
 _COLUMNS = {"cases": 5, "max error": 9, "size": 8, "seconds": 7}
-
-
-def run(options: ProjectOptions) -> int:
-    """Do what the options ask for, print what came of it, return the exit status."""
-    out, errors = Stream(highlight=False), Stream(stderr=True, highlight=False)
-    try:
-        status, tell = _done(options, out, errors)
-    # The last line of defence: a fault of our own is answered with where to report it.
-    except Exception:
-        return told(lambda: show_fault(errors), errors) or ExitStatus.INTERNAL
-    end = told(tell, errors)
-    # What the run came to, if that is no pass, is the more important of the two.
-    return status or end
-
-
-def _done(options: ProjectOptions, out: Console, errors: Console) -> tuple[int, Callable[[], None]]:
-    """The exit status, and what tells of it."""
-    if isinstance(options, PlanOptions):
-        try:
-            plan = commands.plan(options)
-        except MegdumpError as error:
-            found = error.problems
-            return error.exit_status, lambda: show_problems(found, errors)
-        return ExitStatus.PASSED, lambda: _plan(plan, out, errors)
-    if isinstance(options, MergeOptions):
-        merged = commands.merge(options)
-        return merged.exit_status, lambda: show(merged, out, errors)
-    with progress(errors) as observer:
-        rows = Rows(out, observer)
-        merged = commands.run(options, rows)
-    return merged.exit_status, lambda: _rest(merged, out, errors)
 
 
 class Rows:
@@ -113,7 +70,7 @@ class Rows:
 def show(merged: Merged, out: Console, errors: Console) -> None:
     """Print a merged report."""
     _rows(merged, out)
-    _rest(merged, out, errors)
+    show_rest(merged, out, errors)
 
 
 def show_entries(merged: Merged, out: Console, errors: Console) -> None:
@@ -130,7 +87,7 @@ def _rows(merged: Merged, out: Console) -> None:
             rows.ended(entry)
 
 
-def _rest(merged: Merged, out: Console, errors: Console) -> None:
+def show_rest(merged: Merged, out: Console, errors: Console) -> None:
     """What comes below the rows: what failed, and the verdict."""
     _failed(merged, out, errors)
     show_problems(merged.problems, errors)
@@ -161,20 +118,3 @@ def _details(entry: Entry, out: Console, errors: Console) -> None:
     if entry.file:
         out.print(Text(f"report: {one_line(entry.file)}", "dim"), soft_wrap=True)
     show_problems(entry.all_problems, errors)
-
-
-def _plan(plan: Plan, out: Console, errors: Console) -> None:
-    """Print the matrix on ``out``, for programs, and what selected the entries on ``errors``."""
-    out.file.write(f"{matrix.to_json(plan.matrix)}\n")
-    for line in plan_lines(plan):
-        errors.print(Text(one_line(line), "dim"), soft_wrap=True)
-
-
-def plan_lines(plan: Plan) -> list[str]:
-    """How a plan came about."""
-    changes = plan.changes
-    lines = [f"{name}: {reason}" for name, reason in changes.reasons.items()]
-    lines += [changes.note] if changes.note else []
-    jobs = len(plan.matrix.include)
-    noun = "job" if jobs == 1 else "jobs"
-    return [*lines, f"{len(changes.entries)} of {plan.total} entries, {jobs} {noun}"]

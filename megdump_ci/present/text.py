@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-from megdump_ci.report import Number
+if TYPE_CHECKING:
+    from megdump_ci.report import Number
 
 _BREAK = re.compile(r"\n(?=\S)")
 

@@ -11,14 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from megdump_ci import target
 from megdump_ci.errors import InputError
-from megdump_ci.project import history, paths
+from megdump_ci.project import paths
 from megdump_ci.project.file import Entry, Project
-from megdump_ci.project.history import Snapshot
 from megdump_ci.testcase import grammar, listfile
 from megdump_ci.testcase.faults import SyntaxFault
+
+if TYPE_CHECKING:
+    from megdump_ci.project.history import Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,9 @@ def since(project: Project, entries: Sequence[Entry], ref: str) -> Changes:
     """
     if ref.strip("0") == "":
         return Changes(entries=tuple(entries), note="there is no earlier commit: all are selected")
+    # Not before a commit is asked for: what reads a repository takes its time to load.
+    from megdump_ci.project import history
+
     try:
         with history.snapshot(project.folder, ref) as snapshot:
             comparison = _Comparison(project, snapshot)

@@ -43,30 +43,71 @@ def test_the_misspelling_of_the_documentation_is_taken_with_a_note(
     assert "--enalbe-hwcd4 is taken for --enable-hwcd4" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["pack", "--help"], ["verify", "--help"]])
-def test_help_does_not_load_what_is_slow(argv: list[str]) -> None:
-    program = (
-        "import sys\nfrom megdump_ci import cli\n"
-        f"try:\n    cli.main({argv!r})\nfinally:\n"
-        "    loaded = {'megengine', 'numpy', 'cv2', 'rich'} & set(sys.modules)\n"
-        "    print(sorted(loaded), file=sys.stderr)"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ran.returncode == 0
-    assert ran.stderr.strip() == "[]"
+ENGINE = {"megengine", "numpy", "cv2"}
+PRESENTATION = {"rich", "jinja2", "pygal", "dulwich", "logging"}
+RUNNING = {"msgspec", "subprocess", "socket", "ctypes", "hashlib"}
+"""What only a run needs: report, engine processes, their box."""
+
+_LOADED = """
+import sys
+{first}
+try:
+    status = {call}
+except SystemExit as end:
+    status = end.code
+print(sorted({slow} & set(sys.modules)), status, file=sys.stderr)
+"""
 
 
-def test_wrong_options_and_specs_do_not_load_the_engine(tmp_path: object) -> None:
-    program = (
-        "import sys\nfrom megdump_ci import pipeline\nfrom megdump_ci.options import PackOptions\n"
-        "for data in ('#rand(1', '@missing.txt'):\n"
-        "    report = pipeline.run(PackOptions(model='m', data=(data,), output='o'))\n"
-        "    assert report.exit_status == 2, report\n"
-        "slow = {'megengine', 'numpy', 'cv2', 'rich', 'jinja2', 'pygal', 'dulwich', 'logging'}\n"
-        "print(sorted(slow & set(sys.modules)))"
-    )
+def loaded(slow: set[str], call: str, first: str = "from megdump_ci import cli") -> str:
+    """Those of the slow modules that were, and the exit status: the last line of stderr."""
+    program = _LOADED.format(first=first, call=call, slow=slow)
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/")
-    assert ran.stdout.strip() == "[]", ran.stderr
+    return ran.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in cli._COMMANDS)])
+def test_help_does_not_load_what_is_slow(argv: list[str]) -> None:
+    assert loaded(ENGINE | PRESENTATION | RUNNING | {"megdump_ci.inputs"}, _main(argv)) == "[] 0"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [*PACK, "--threads", "-1"],
+        ["pack", "none.mge", "-d", "#rand(1", "-o", "/tmp/none/out.mge"],
+        ["pack", "none.py:f", "-d", "@missing.txt", "-o", "out.mge", "--baseline", "none.mge"],
+        ["verify", "none.mge", "--model", "none.mge", "--silent"],
+        ["diff", "none.mge", "none.mge", "-d", "#rand(0,1)"],
+        ["sweep", "none.mge", "-d", "#rand(0,1)"],
+        ["export", "none.py:f", "-d", "#rand(0,1)", "-o", "out.mge"],
+    ],
+)
+def test_wrong_input_is_answered_without_what_a_run_needs(argv: list[str]) -> None:
+    slow = ENGINE | PRESENTATION | RUNNING | {"megdump_ci.pipeline", "megdump_ci.session"}
+    assert loaded(slow, _main(argv)) == "[] 2"
+
+
+@pytest.mark.parametrize(
+    "argv", [["plan", "--config", "none"], ["run", "--config", "none"], ["merge", "none"]]
+)
+def test_wrong_input_of_many_models_is_answered_without_what_shows_them(argv: list[str]) -> None:
+    assert loaded(ENGINE | {"rich", "jinja2", "pygal", "dulwich"}, _main(argv)) == "[] 2"
+
+
+def test_a_report_of_wrong_input_needs_no_engine() -> None:
+    first = "from megdump_ci import pipeline\nfrom megdump_ci.options import PackOptions"
+    call = "int(pipeline.run(PackOptions(model='m', data=('#rand(1',), output='o')).exit_status)"
+    assert loaded(ENGINE | PRESENTATION, call, first) == "[] 2"
+
+
+def test_what_shows_a_report_is_not_loaded_before_the_engine_works() -> None:
+    first = "from megdump_ci import pipeline\nfrom megdump_ci.present import many, terminal"
+    assert loaded(ENGINE | {"rich", "jinja2", "pygal"}, "0", first) == "[] 0"
+
+
+def _main(argv: list[str]) -> str:
+    return f"int(cli.main({argv!r}))"
 
 
 @pytest.mark.parametrize("argv", [["pack", "--nonsense"], ["--help"]])

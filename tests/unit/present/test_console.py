@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from megdump_ci import inputs, pipeline
 from megdump_ci.errors import Problem
 from megdump_ci.options import VerifyOptions
-from megdump_ci.present import console, text
+from megdump_ci.present import console, terminal, text
 from megdump_ci.report import Gate, Report
 from tests.unit import pages, reports
 
@@ -110,13 +111,15 @@ def test_a_table_of_equal_values_has_no_sqnr() -> None:
 
 _RUN = """
 import sys
+from megdump_ci import inputs, pipeline
 from megdump_ci.options import VerifyOptions
-from megdump_ci.present import console
+from megdump_ci.present import terminal
 from tests.unit import reports
 status = int(sys.argv[1])
 verdict = "failed" if status else "passed"
-console.run_pipeline = lambda *_: reports.report(verdict=verdict, exit_status=status)
-sys.exit(console.run(VerifyOptions(packed="x")))
+inputs.read = lambda _: []
+pipeline.run = lambda *_, **__: reports.report(verdict=verdict, exit_status=status)
+sys.exit(terminal.run(VerifyOptions(packed="x")))
 """
 
 
@@ -142,20 +145,25 @@ def test_a_page_that_cannot_be_made_does_not_change_a_failed_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delattr(console, "document")
+    monkeypatch.setattr(inputs, "read", lambda _: [])
     for own, status in ((0, 4), (1, 1), (3, 3)):
         result = reports.report(exit_status=own)
-        monkeypatch.setattr(console, "run_pipeline", lambda *_, result=result: result)
-        assert console.run(VerifyOptions(packed="x")) == status
+        monkeypatch.setattr(pipeline, "run", lambda *_, result=result, **__: result)
+        assert terminal.run(VerifyOptions(packed="x")) == status
         assert "please report it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
-def test_there_is_a_bar_where_somebody_sees_it(terminal: bool, quiet: bool) -> None:
-    out = io.StringIO()
-    errors = Console(file=out, force_terminal=terminal, width=80)
-    with console.progress(errors, quiet=quiet) as observer:
+@pytest.mark.parametrize(("seen", "quiet"), [(True, False), (True, True), (False, False)])
+def test_there_is_a_bar_where_somebody_sees_it(
+    seen: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1" if seen else "")
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.progress(quiet=quiet) as observer:
         observer.phase("packing")
         observer.advanced(3, 7)
-    shown = Text.from_ansi(out.getvalue()).plain
-    assert ("packing" in shown and "3/7" in shown) is (terminal and not quiet)
-    assert bool(shown) is (terminal and not quiet)
+    out, errors = capsys.readouterr()
+    shown = Text.from_ansi(errors).plain
+    assert ("packing" in shown and "3/7" in shown) is (seen and not quiet)
+    assert bool(shown) is (seen and not quiet)
+    assert not out
