@@ -46,8 +46,6 @@ from megdump_ci.testcase.spec import TestcaseSpec
 
 Array = npt.NDArray[np.generic]
 Emit = Callable[[FromWorker], None]
-_LARGE = 8_000_000
-"""Bytes of a testcase whose reading and judging is little beside running it, and much to keep."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +278,7 @@ class Checks:
 
     def make_room(self, size: int) -> None:
         """A testcase of so many bytes comes: two large ones are not kept in memory."""
-        if size > _LARGE:
+        if size > lanes.LARGE:
             self.settle()
 
     def settle(self) -> None:
@@ -562,9 +560,9 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         content = packed.read(file, layout.graph)
         digesting.add(content)
         count = lanes.count(len(layout.testcases), len(content), processes=1)
-        # Beside a model, one at a time, which is on another device.
-        count, device = (1, int(count > 1)) if job.model else (count, 0)
-        packed_graph = PackedGraph(content, job.gates, device)
+        # A model is what runs beside it, on the usual device.
+        beside = bool(job.model) and count > 1
+        packed_graph = PackedGraph(content, job.gates, device=int(beside))
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(
@@ -574,7 +572,8 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
             )
         )
         reference = Reference(model) if model else None
-        checks = Checks(packed_graph, emit, _copies(content, job.gates, count))
+        others = _copies(content, job.gates, 1 if beside else count)
+        checks = Checks(packed_graph, emit, others)
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
                 checks.make_room(extent.size)

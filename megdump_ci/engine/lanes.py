@@ -14,7 +14,9 @@ from megdump_ci.sandbox import limits
 Lane = TypeVar("Lane")
 Work = TypeVar("Work")
 
-
+LARGE = 8_000_000
+"""Bytes of a testcase that runs alone: reading and judging it is little beside running it, and much
+to keep in memory."""
 _MOST = 4
 """More of them wait for the one interpreter that feeds them."""
 _WORTH = 4

@@ -199,11 +199,13 @@ def _cases(
         return
     faults: list[Exception] = []
     for item in _sound(data, faults):
-        done = [_ended(job, model, references)] if references.full else []
+        done = []
+        while references.full or (_is_large(item) and not references.empty):
+            done.append(_ended(job, model, references))
         references.begin(item, methodcaller("start", *item[:2]))
         del item
         while done:
-            yield done.pop()
+            yield done.pop(0)
     while not references.empty:
         yield _ended(job, model, references)
     if faults:
@@ -216,6 +218,11 @@ def _sound(data: Iterable[Evaluated], faults: list[Exception]) -> Iterator[Evalu
         yield from data
     except Exception as error:
         faults.append(error)
+
+
+def _is_large(item: Evaluated) -> bool:
+    _, feeds, own = item
+    return sum(value.nbytes for value in (*feeds.values(), *own)) > lanes.LARGE
 
 
 def _ended(job: PackJob, model: Model, references: Lanes[Reference, Evaluated]) -> Case:

@@ -114,6 +114,17 @@ def test_wrong_expectations_are_those_of_their_testcases(
     assert [case.index for case in verified.testcases if not case.passed] == wrong
 
 
+@pytest.mark.usefixtures("lanes")
+def test_a_large_testcase_that_runs_alone_keeps_its_place(
+    models: support.Models, tmp_path: Path
+) -> None:
+    rows = [150, 150, 2200, 2200, 150, 150]
+    data = [f"#rand(0,1,{count},...)" for count in rows]
+    report = support.pack(models.path("large"), data, tmp_path / "out.mge")
+    assert report.exit_status == 0, support.said(report)
+    assert [case.inputs[0].shape for case in report.testcases] == [[n, 1000] for n in rows]
+
+
 @pytest.mark.parametrize("format", ["fbs", "fbs_v2"])
 def test_a_graph_in_which_other_things_are_named_like_its_device_stays_on_it(
     models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
