@@ -260,6 +260,9 @@ class Checks:
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
+        if not graph.can_move(content):
+            # It would be read on the device of the graph that runs.
+            self.settle()
         try:
             feeds = self.packed_graph.feeds(content, f"testcase {index}")
             run = Run(index, feeds, truth(feeds))
@@ -572,6 +575,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
             )
         )
         reference = Reference(model) if model else None
+        apart = model is None or graph.apart(model.loaded, packed_graph.loaded)
         others = _copies(content, job.gates, 1 if beside else count)
         checks = Checks(packed_graph, emit, others)
         for index, extent in enumerate(layout.testcases):
@@ -579,6 +583,8 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
                 checks.make_room(extent.size)
                 content = packed.read(file, extent)
                 digesting.add(content)
+                if not apart:
+                    checks.settle()
                 truth = partial(_truth, model, reference, packed_graph, index)
                 checks.begin(index, content, truth)
         checks.settle()

@@ -255,6 +255,7 @@ class _Drift:
         self._references = Reference(base.model), Reference(model.model)
         self._shared = _shared(base, model, alignment)
         self._feeds = _input_names(alignment)
+        self._apart = graph.apart(base.model.loaded, model.model.loaded)
         self._missing = _missing(base.model, model.model, self._shared, gates)
         self._unfit = _unfit(base.model, model.model, self._feeds)
 
@@ -262,6 +263,8 @@ class _Drift:
         """Run both models on one sample, beside each other, and compare what both compute."""
         base, model = self._references
         model.start(spec, feeds)
+        if not self._apart:
+            model.wait()
         before, reason = [], self._unfit
         if not reason:
             try:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megdump_ci import report
-from megdump_ci.engine import spool
+from megdump_ci.engine import graph, spool
 from megdump_ci.engine.packing import Model, Reference, read_model
 from megdump_ci.gates import Gates
 from megdump_ci.judging import compared, compared_with_python, digest, failure, is_constant
@@ -27,12 +27,15 @@ def check(job: ExportCheckJob, emit: Callable[[FromWorker], None]) -> None:
     emit(ModelsRead(dumped.facts(), exported.facts(job.exported), _renamed(job, exported)))
     job.gates.check_names(exported.outputs, "the exported model")
     plainly, optimally = Reference(dumped), Reference(exported)
+    apart = graph.apart(dumped.loaded, exported.loaded)
     for index, (text, sample) in enumerate(zip(job.specs, job.samples, strict=True)):
         count = len(sample.inputs)
         # Kept, because this may be done once more, with other kernels.
         arrays = spool.read(Path(sample.spool), count + sample.outputs, keep=True)
         feeds = dict(zip(sample.inputs, arrays[:count], strict=True))
         optimally.start(TestcaseSpec(text), feeds)
+        if not apart:
+            optimally.wait()
         plain, optimised = plainly.run(TestcaseSpec(text), feeds), optimally.finish()
         outputs = _judged(exported.outputs, arrays[count:], plain, optimised, gates=job.gates)
         reason = _unlike(dumped, exported, sample.outputs)

@@ -14,7 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -165,6 +165,20 @@ def load(content: bytes, what: str, device: int = 0) -> LoadedGraph:
 
 
 _INPUT = "Host2DeviceCopy"
+
+
+def apart(one: LoadedGraph, other: LoadedGraph) -> bool:
+    """Whether two graphs may run at the same time: they have no device in common.
+
+    Where they have, what a kernel raises is told to whoever asks that device next.
+    """
+    return not _devices(one) & _devices(other)
+
+
+def _devices(loaded: LoadedGraph) -> set[str]:
+    operators = operators_of(loaded.outputs)
+    # Several names stand for the same one.
+    return {var.comp_node.physical_name for item in operators for var in item.outputs}
 
 
 def operators_of(outputs: Sequence[Var]) -> Iterator[Any]:
@@ -446,7 +460,7 @@ def to_device(value: Array, dtype: Any, device: Any = DEVICE) -> Any:
     return megengine.tensor(stored, dtype=dtype, device=device)._dev_tensor()
 
 
-_RUNNING = ThreadPoolExecutor(None, "running")
+_RUNNING = futures.ThreadPoolExecutor(None, "running")
 """A thread for each of the graphs that run at the same time."""
 
 
@@ -498,12 +512,16 @@ class Function:
     def start(self, feeds: Mapping[str, Array]) -> None:
         """Begin to run: the engine works while the caller goes on, until :meth:`finish`.
 
-        Until then the caller asks nothing else of the engine, which would do it after the run.
+        Until then the caller asks nothing of the device that it runs on.
         """
         with span("feed the engine"):
             self._feed(feeds)
             # In a thread, because an AssertEqual lets the one wait that asks for the run.
             self._running = _RUNNING.submit(self._execute)
+
+    def wait(self) -> None:
+        """Wait for the run that was started, whatever becomes of it."""
+        futures.wait([self._running])
 
     def finish(self) -> list[Array]:
         """The outputs of the run that was started; RuntimeError of the engine."""

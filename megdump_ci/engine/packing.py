@@ -349,6 +349,11 @@ class Reference:
         except RuntimeError as error:
             raise self._refused(error) from None
 
+    def wait(self) -> None:
+        """Wait for the end of what was started: something else is to run on the same device."""
+        assert self._function is not None
+        self._function.wait()
+
     def finish(self) -> list[Array]:
         """The outputs of what was started; raises as :meth:`run` does."""
         assert self._function is not None

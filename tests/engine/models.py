@@ -333,6 +333,21 @@ def large() -> None:
     model("large", [("x", "float32", (150, 1000))], lambda x, graph: [elemwise("SIN", x)])
 
 
+def lookup() -> None:
+    """Rows of a table, by their numbers, and then enough work to do something else meanwhile."""
+    table = np.random.default_rng(5).standard_normal((9, 4096)).astype(np.float32)
+    for rows in (4, 9):
+        weight = mge.Parameter(table[:rows])
+
+        def found(ids: mge.Tensor, weight: mge.Tensor = weight) -> mge.Tensor:
+            value = F.embedding(ids, weight)
+            for _ in range(20):
+                value = F.sin(value)
+            return F.sum(value, axis=2)
+
+        traced(f"lookup{rows}", found, {"ids": np.zeros((1, 16), np.int32)}, ["out"])
+
+
 def device() -> None:
     """An input and a constant that have the bytes by which a file names the device of a graph."""
     value = np.frombuffer(b"\x06\0\0\0xpux:0\0\0", np.float32).copy()
@@ -433,6 +448,7 @@ def main() -> None:
         names,
         no_inputs,
         large,
+        lookup,
         device,
         weights,
         faint,

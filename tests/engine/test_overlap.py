@@ -137,3 +137,33 @@ def test_a_graph_in_which_other_things_are_named_like_its_device_stays_on_it(
     verified = support.verify(output, model)
     assert verified.exit_status == 0, support.said(verified)
     assert [item.name for item in verified.testcases[7].inputs] == ["xpux:0"]
+
+
+UNMOVED = """
+    graph._place_of_device = lambda content: None
+"""
+
+
+@pytest.mark.parametrize("fault", ["", UNMOVED], ids=["moved", "unmoved"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_the_packed_graph_refuses_is_not_told_of_what_shares_its_device(
+    models: support.Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    count: int,
+) -> None:
+    """What a kernel raises is told to whoever asks its device next; it may end the process."""
+    plant(monkeypatch, tmp_path, LANES.format(count=count) + fault)
+    for place in range(6):
+        value = 6 if place == 2 else place % 4
+        np.save(tmp_path / f"{place}.npy", np.full((1, 16), value, np.int32))
+    data, output = [str(tmp_path / f"{place}.npy") for place in range(6)], tmp_path / "out.mge"
+    # Packing would find it out.
+    packed = support.pack(models.path("lookup4"), data, output, no_assert=True)
+    assert packed.exit_status == 0, support.said(packed)
+    for model in (None, models.path("lookup9")):
+        verified = support.verify(output, model)
+        assert verified.exit_status == 3
+        said = support.said(verified)
+        assert "running testcase 2 of the packed file: invalid advanced indexing" in said, said
