@@ -227,9 +227,12 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
-def _copies(content: bytes, gates: Gates, count: int) -> list[PackedGraph]:
-    """The same packed graph on other devices, to make ``count``; none where it cannot be moved."""
-    numbers = range(1, count if graph.can_move(content) else 1)
+def _copies(
+    packed_graph: PackedGraph, content: bytes, gates: Gates, count: int
+) -> list[PackedGraph]:
+    """The same graph on other devices, to make ``count``; none where it cannot be moved."""
+    movable = count > 1 and graph.can_move(content, packed_graph.loaded)
+    numbers = range(1, count if movable else 1)
     return [PackedGraph(content, gates, number) for number in numbers]
 
 
@@ -475,7 +478,7 @@ class StreamCheck:
         packed_graph = PackedGraph(content, self.job.gates)
         run = 0 if self.job.no_assert else self.job.testcases
         count = lanes.count(run, len(content), processes=2)
-        others = _copies(content, self.job.gates, count)
+        others = _copies(packed_graph, content, self.job.gates, count)
         self._checks = Checks(packed_graph, self.emit, others)
         self.emit(PackedRead(facts(self.job.packed, content, packed_graph.loaded)))
         if self.job.deploy:
@@ -576,7 +579,7 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         )
         reference = Reference(model) if model else None
         apart = model is None or graph.apart(model.loaded, packed_graph.loaded)
-        others = _copies(content, job.gates, 1 if beside else count)
+        others = _copies(packed_graph, content, job.gates, 1 if beside else count)
         checks = Checks(packed_graph, emit, others)
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):

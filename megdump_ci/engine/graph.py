@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -94,15 +94,22 @@ def said(error: BaseException) -> str:
     return f"{rest.removeprefix('extra message: ')} ({where})" if rest else where
 
 
-def can_move(content: bytes) -> bool:
+def can_move(content: bytes, loaded: LoadedGraph | None = None) -> bool:
     """Whether a serialised graph can be loaded onto another CPU device of the engine.
 
     Each has a queue and a thread of its own and computes the same, bit for bit, so graphs on
     several run beside each other. Nothing moves a graph that is loaded: the name of its device is
     replaced in the file, where nothing else may have it. It takes a copy, which a large one is not
-    worth.
+    worth. A name that is the same text shares its bytes: it is looked for in the graph ``loaded``.
     """
+    if loaded is not None and f"{DEVICE}:0" in _names(loaded.inputs, loaded.outputs):
+        return False
     return _place_of_device(content) is not None
+
+
+def _names(inputs: Iterable[str], outputs: Sequence[Var]) -> set[str]:
+    results = (var.name for item in operators_of(outputs) for var in item.outputs)
+    return {*inputs, *results}
 
 
 def _place_of_device(content: bytes) -> int | None:
@@ -142,6 +149,7 @@ class LoadedGraph:
 def load(content: bytes, what: str, device: int = 0) -> LoadedGraph:
     """Load a serialised graph; onto a device other than the usual one, if it can be moved there.
 
+    Where a name in it is the text that was replaced, that is seen once it is loaded.
     Raises :class:`EngineRefused` if the engine cannot, :class:`InputError` for unreadable names.
     """
     try:
@@ -158,6 +166,8 @@ def load(content: bytes, what: str, device: int = 0) -> LoadedGraph:
         hint = "the file is damaged, or holds operators that MegEngine 1.13 does not have"
         raise EngineRefused(f"loading {what}", error, hint) from None
     inputs = dict(sorted(found.items(), key=lambda item: item[0].encode()))
+    if device and f"cpu{device}:0" in _names(inputs, loaded.output_vars_list):
+        return load(content, what)
     if not loaded.metadata.optimized_for_inference:
         # The engine leaves this unset, and a dump would write what happens to be in memory.
         loaded.metadata.optimize_options = 0

@@ -100,7 +100,7 @@ class Model:
         The device that it is on is left to data, which would wait for what runs there.
         """
         content = self.read()
-        if not graph.can_move(content):
+        if not graph.can_move(content, self.loaded):
             yield self
             return
         for number in range(1, count + 1):

@@ -349,12 +349,18 @@ def lookup() -> None:
 
 
 def device() -> None:
-    """An input and a constant that have the bytes by which a file names the device of a graph."""
+    """Inputs and a constant that have the bytes by which a file names the device of a graph."""
     value = np.frombuffer(b"\x06\0\0\0xpux:0\0\0", np.float32).copy()
     model(
         "device",
         [("xpux:0", "float32", (2, 3))],
         lambda x, graph: [elemwise("ADD", x, graph.make_const(value)._node)],
+        formats=FORMATS,
+    )
+    model(
+        "named_device",
+        [("xpux:0", "float32", (2, 3))],
+        lambda x, graph: [elemwise("SIN", x)],
         formats=FORMATS,
     )
 

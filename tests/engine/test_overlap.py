@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megdump_ci import pipeline
+from megdump_ci.options import DiffOptions
 from tests.engine import support
 from tests.engine.planting import plant
 
@@ -125,18 +127,27 @@ def test_a_large_testcase_that_runs_alone_keeps_its_place(
     assert [case.inputs[0].shape for case in report.testcases] == [[n, 1000] for n in rows]
 
 
+@pytest.mark.parametrize("name", ["device", "named_device"])
 @pytest.mark.parametrize("format", ["fbs", "fbs_v2"])
 def test_a_graph_in_which_other_things_are_named_like_its_device_stays_on_it(
-    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+    models: support.Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    name: str,
 ) -> None:
     """The name is replaced in the file, to have the graph on another device."""
     plant(monkeypatch, tmp_path, LANES.format(count=3))
-    model, output = models.path(f"device.{format}"), tmp_path / "out.mge"
+    model, output = models.path(f"{name}.{format}"), tmp_path / "out.mge"
     report = support.pack(model, ["#rand(0,1)"] * 8, output)
     assert report.exit_status == 0, support.said(report)
     verified = support.verify(output, model)
     assert verified.exit_status == 0, support.said(verified)
     assert [item.name for item in verified.testcases[7].inputs] == ["xpux:0"]
+    same = str(model)
+    compared = pipeline.run(DiffOptions(base=same, new=same, data=["#rand(0,1)"]))
+    assert compared.exit_status == 0, support.said(compared)
+    assert [item.name for item in compared.testcases[0].inputs] == ["xpux:0"]
 
 
 UNMOVED = """
