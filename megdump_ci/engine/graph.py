@@ -34,6 +34,7 @@ from megdump_ci import report
 from megdump_ci.difference import CONSTANTS
 from megdump_ci.errors import EngineError, InputError
 from megdump_ci.packed import EXPECT_SUFFIX, check_room
+from megdump_ci.sandbox.limits import LEAST_MEMORY, own_memory
 from megdump_ci.spans import span
 from megdump_ci.testcase.values import TOO_MUCH, InputType
 
@@ -52,6 +53,8 @@ _NAMED = b"\x06\0\0\0xpux:0\0"
 _WORD = 4
 _LARGEST_MOVED = 1 << 29
 """Bytes of a graph that is moved."""
+_ROOM_TO_MOVE = 2 * LEAST_MEMORY
+"""Bytes of memory from which on there are other devices: each has threads, with their stacks."""
 _FOR_DATA = 9
 """The number of a device on which no model runs: what is asked of it is not waited for."""
 
@@ -113,7 +116,7 @@ def _names(inputs: Iterable[str], outputs: Sequence[Var]) -> set[str]:
 
 
 def _place_of_device(content: bytes) -> int | None:
-    if len(content) > _LARGEST_MOVED:
+    if len(content) > _LARGEST_MOVED or own_memory() < _ROOM_TO_MOVE:
         return None
     # Strings are aligned to the end, to four bytes; bytes.find would take ten times as long.
     start = len(content) % _WORD

@@ -23,6 +23,8 @@ _WORTH = 4
 """Testcases for each: to open one takes as long as some runs."""
 _EACH = 4
 """Times the size of its file that a graph takes while it is loaded."""
+_LEAST = 32 << 20
+"""Bytes that the smallest takes: the stacks of its threads, and what they keep of memory."""
 _SHARE = 8
 """Part of the memory that lanes may take: there are other things in it, and other runs."""
 
@@ -35,7 +37,7 @@ def count(testcases: int, size: int, *, processes: int) -> int:
     cores = len(os.sched_getaffinity(0)) // processes
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     memory = limits.machine_memory() if limit == resource.RLIM_INFINITY else limit
-    fitting = memory // processes // _SHARE // (_EACH * size)
+    fitting = memory // processes // _SHARE // (_LEAST + _EACH * size)
     return max(1, min(cores, fitting, testcases // _WORTH, _MOST))
 
 

@@ -178,3 +178,18 @@ def test_what_the_packed_graph_refuses_is_not_told_of_what_shares_its_device(
         assert verified.exit_status == 3
         said = support.said(verified)
         assert "running testcase 2 of the packed file: invalid advanced indexing" in said, said
+
+
+def test_the_least_memory_is_enough_for_a_small_graph(
+    models: support.Models, tmp_path: Path
+) -> None:
+    """Devices of the engine have threads, with their stacks: there is but one then."""
+    model, output, data = models.path("net"), tmp_path / "out.mge", ["#rand(0,1)"] * 12
+    same, memory = str(model), "160M"
+    for report in (
+        support.pack(model, data, output, memory_limit=memory),
+        support.verify(output, model, memory_limit=memory),
+        support.verify(output, memory_limit=memory),
+        pipeline.run(DiffOptions(base=same, new=same, data=data, memory_limit=memory)),
+    ):
+        assert report.exit_status == 0, support.said(report)

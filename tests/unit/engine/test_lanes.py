@@ -74,6 +74,7 @@ def test_what_was_begun_first_ends_first_and_a_lane_does_one_thing_at_a_time(
         ((8, 16 << 30), (1000, 100 * MIB, 2), 2),
         ((4, 16 << 30), (1000, 200 * MIB, 2), 1),
         ((4, 512 * MIB), (1000, 5 * MIB, 2), 1),
+        ((8, 200 * MIB), (1000, 1, 1), 1),
     ],
 )
 def test_lanes_are_as_many_as_cores_testcases_and_memory_allow(
