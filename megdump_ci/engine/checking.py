@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import methodcaller
@@ -227,13 +227,17 @@ class PackedGraph:
         return within if all(within) is not failed else [False] * len(within)
 
 
-def _copies(
-    packed_graph: PackedGraph, content: bytes, gates: Gates, count: int
-) -> list[PackedGraph]:
-    """The same graph on other devices, to make ``count``; none where it cannot be moved."""
-    movable = count > 1 and graph.can_move(content, packed_graph.loaded)
-    numbers = range(1, count if movable else 1)
-    return [PackedGraph(content, gates, number) for number in numbers]
+def _lanes(
+    packed_graph: PackedGraph, content: bytes, gates: Gates, most: int, *, processes: int
+) -> Iterator[PackedGraph]:
+    """The packed graph and, if it can be moved, up to so many of it on other devices."""
+    yield packed_graph
+    if most == 1 or not graph.can_move(content, packed_graph.loaded):
+        return
+    for number in range(1, most):
+        if not lanes.room(number, processes=processes):
+            return
+        yield PackedGraph(content, gates, number)
 
 
 @dataclass(frozen=True)
@@ -248,18 +252,16 @@ class Run:
 class Checks:
     """Runs one testcase of a packed graph after the other, and says how each did.
 
-    What one gave is looked at while the engine runs the next. ``others`` are the same graph, to
-    run beside it.
+    What one gave is looked at while the engine runs the next. ``lanes`` are the same graph, itself
+    the first, to run beside each other.
     """
 
-    def __init__(
-        self, packed_graph: PackedGraph, emit: Emit, others: Iterable[PackedGraph] = ()
-    ) -> None:
+    def __init__(self, packed_graph: PackedGraph, emit: Emit, lanes: Iterable[PackedGraph]) -> None:
         self.packed_graph = packed_graph
         self.deploy: graph.LoadedGraph | None = None
         """A model that has to compute the same, for the first testcase."""
         self._emit = emit
-        self._lanes: Lanes[PackedGraph, Run] = Lanes([packed_graph, *others])
+        self._lanes: Lanes[PackedGraph, Run] = Lanes(lanes)
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
@@ -477,9 +479,9 @@ class StreamCheck:
         content = self._part(packed.Extent(message.offset, message.size))
         packed_graph = PackedGraph(content, self.job.gates)
         run = 0 if self.job.no_assert else self.job.testcases
-        count = lanes.count(run, len(content), processes=2)
-        others = _copies(packed_graph, content, self.job.gates, count)
-        self._checks = Checks(packed_graph, self.emit, others)
+        most = lanes.most(run, processes=2)
+        beside = _lanes(packed_graph, content, self.job.gates, most, processes=2)
+        self._checks = Checks(packed_graph, self.emit, beside)
         self.emit(PackedRead(facts(self.job.packed, content, packed_graph.loaded)))
         if self.job.deploy:
             deploy = Path(self.job.deploy).read_bytes()
@@ -565,10 +567,10 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         digesting = Digesting(packed.read(file, packed.Extent(0, layout.graph.offset)))
         content = packed.read(file, layout.graph)
         digesting.add(content)
-        count = lanes.count(len(layout.testcases), len(content), processes=1)
-        # A model is what runs beside it, on the usual device.
-        beside = bool(job.model) and count > 1
-        packed_graph = PackedGraph(content, job.gates, device=int(beside))
+        most = lanes.most(len(layout.testcases), processes=1)
+        # A model runs beside it, one testcase at a time, on the usual device.
+        device, most = (int(most > 1), 1) if job.model else (0, most)
+        packed_graph = PackedGraph(content, job.gates, device)
         model = read_model(job.model) if job.model else None
         emit(
             LayoutRead(
@@ -579,8 +581,8 @@ def check_file(job: FileCheckJob, emit: Emit) -> None:
         )
         reference = Reference(model) if model else None
         apart = model is None or graph.apart(model.loaded, packed_graph.loaded)
-        others = _copies(packed_graph, content, job.gates, 1 if beside else count)
-        checks = Checks(packed_graph, emit, others)
+        beside = _lanes(packed_graph, content, job.gates, most, processes=1)
+        checks = Checks(packed_graph, emit, beside)
         for index, extent in enumerate(layout.testcases):
             with span("testcase", index):
                 checks.make_room(extent.size)

@@ -25,7 +25,7 @@ from megdump_ci.engine.packing import (
     read_model,
 )
 from megdump_ci.engine.probing import network_of
-from megdump_ci.errors import InputError
+from megdump_ci.errors import EngineError, InputError
 from megdump_ci.gates import Gates
 from megdump_ci.judging import digest, drifted, is_constant
 from megdump_ci.matching import Network
@@ -271,6 +271,10 @@ class _Drift:
                 before = base.run(spec, {own: feeds[name] for own, name in self._feeds.items()})
             except InputError as error:
                 reason = f"the base model does not take the input: {error.problems[0].message}"
+            except EngineError:
+                # If the new model refuses it too, that is told.
+                model.finish()
+                raise
         after = model.finish()
         reason, outputs = (reason, []) if reason else self._compared(before, after)
         return report.Testcase(

@@ -21,24 +21,32 @@ _MOST = 4
 """More of them wait for the one interpreter that feeds them."""
 _WORTH = 4
 """Testcases for each: to open one takes as long as some runs."""
-_EACH = 4
-"""Times the size of its file that a graph takes while it is loaded."""
 _LEAST = 32 << 20
-"""Bytes that the smallest takes: the stacks of its threads, and what they keep of memory."""
+"""Bytes that one takes at least: the stacks of its threads, and what they keep of memory."""
 _SHARE = 8
 """Part of the memory that lanes may take: there are other things in it, and other runs."""
 
 
-def count(testcases: int, size: int, *, processes: int) -> int:
-    """How many lanes pay for so many testcases of a graph of ``size`` bytes.
+def most(testcases: int, *, processes: int) -> int:
+    """How many lanes there may be for so many testcases.
 
     One of so many engine ``processes`` asks that share the cores and the memory which it may use.
     """
     cores = len(os.sched_getaffinity(0)) // processes
+    return max(1, min(cores, testcases // _WORTH, _MOST))
+
+
+def room(opened: int, *, processes: int) -> bool:
+    """Whether memory has room for one more lane than are ``opened`` and have run by now.
+
+    Only a run tells what it takes: the largest memory of this process is theirs, and the engine's.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     memory = limits.machine_memory() if limit == resource.RLIM_INFINITY else limit
-    fitting = memory // processes // _SHARE // (_LEAST + _EACH * size)
-    return max(1, min(cores, fitting, testcases // _WORTH, _MOST))
+    # ru_maxrss is in KiB on Linux.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    each = max((peak - limits.LEAST_MEMORY) // opened, _LEAST)
+    return (opened + 1) * each <= memory // processes // _SHARE
 
 
 class Lanes(Generic[Lane, Work]):

@@ -94,18 +94,6 @@ class Model:
             )
         return content
 
-    def copies(self, count: int) -> Iterator[Model]:
-        """So many, to run beside each other; it itself where it cannot be moved to other devices.
-
-        The device that it is on is left to data, which would wait for what runs there.
-        """
-        content = self.read()
-        if not graph.can_move(content, self.loaded):
-            yield self
-            return
-        for number in range(1, count + 1):
-            yield replace(self, loaded=graph.load(content, self.path, number))
-
     def facts(self, path: str = "") -> report.Graph:
         """What the report says of it; it is ``path`` there, if that is not what it is called."""
         return _facts(path or self.path, self.part.size, self.digest, self.format, self.loaded)
@@ -141,12 +129,12 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
-    count = lanes.count(len(job.specs), known.size, processes=1 if job.alone else 2)
-    references = [reference] if count == 1 else map(Reference, model.copies(count))
-    cases = itertools.chain(early, _cases(job, model, Lanes(references), data))
+    references: Lanes[Reference, Evaluated] = Lanes(_references(job, model, reference))
+    cases = itertools.chain(early, _cases(job, model, references, data))
     numbers = itertools.count()
-    # What was written is not kept while the next one is made: it may be large.
-    del early
+    # What was written is not kept while the next one is made: it may be large. Nor is what will
+    # not run.
+    del early, reference
     with open(job.packed, "ab") as file:
         for case in cases:
             wait()
@@ -185,6 +173,24 @@ class Case:
     """The testcase as it stands in the packed file."""
 
 
+def _references(job: PackJob, model: Model, first: Reference) -> Iterator[Reference]:
+    """What runs the model: the first that did, or several beside each other on other devices.
+
+    The device of the first is left to data then, which would wait for what runs there.
+    """
+    processes = 1 if job.alone else 2
+    most = lanes.most(len(job.specs), processes=processes)
+    content = model.read() if most > 1 else b""
+    if not content or not graph.can_move(content, model.loaded):
+        yield first
+        return
+    del first
+    for number in range(1, most + 1):
+        if number > 1 and not lanes.room(number - 1, processes=processes):
+            return
+        yield Reference(replace(model, loaded=graph.load(content, model.path, number)))
+
+
 def _cases(
     job: PackJob, model: Model, references: Lanes[Reference, Evaluated], data: Iterable[Evaluated]
 ) -> Iterator[Case]:
@@ -198,9 +204,10 @@ def _cases(
         yield from (_case(job, model, item, []) for item in data)
         return
     faults: list[Exception] = []
-    for item in _sound(data, faults):
+    for place, item in enumerate(_sound(data, faults)):
         done = []
-        while references.full or (_is_large(item) and not references.empty):
+        # What the first takes of memory is known once it has ended.
+        while not references.empty and (place == 1 or _is_large(item) or references.full):
             done.append(_ended(job, model, references))
         references.begin(item, methodcaller("start", *item[:2]))
         del item

@@ -18,7 +18,8 @@ from tests.engine.planting import plant
 SAMPLES = support.HERE.parents[1] / "samples"
 LANES = """
     from megdump_ci.engine import lanes
-    lanes.count = lambda testcases, size, *, processes: {count}
+    lanes.most = lambda testcases, *, processes: {count}
+    lanes.room = lambda opened, *, processes: True
 """
 BROKEN = """
     feeds, judge = checking.PackedGraph.feeds, checking.judge

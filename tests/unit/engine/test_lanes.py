@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from megdump_ci.engine import lanes
 from megdump_ci.engine.lanes import Lanes
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @given(st.integers(1, 4), st.lists(st.booleans(), max_size=20))
@@ -59,39 +60,49 @@ def test_what_was_begun_first_ends_first_and_a_lane_does_one_thing_at_a_time(
 
 
 @pytest.mark.parametrize(
-    ("machine", "work", "count"),
+    ("cores", "processes", "testcases", "most"),
     [
-        ((1, 8 << 30), (1000, MIB, 1), 1),
-        ((2, 8 << 30), (1000, MIB, 2), 1),
-        ((4, 8 << 30), (1000, MIB, 2), 2),
-        ((4, 8 << 30), (1000, MIB, 1), 4),
-        ((64, 8 << 30), (1000, MIB, 2), 4),
-        # One lane more has to be worth it, and to have room.
-        ((4, 8 << 30), (7, MIB, 2), 1),
-        ((4, 8 << 30), (8, MIB, 2), 2),
-        ((4, 8 << 30), (0, MIB, 2), 1),
-        ((4, 16 << 30), (1000, 100 * MIB, 2), 2),
-        ((8, 16 << 30), (1000, 100 * MIB, 2), 2),
-        ((4, 16 << 30), (1000, 200 * MIB, 2), 1),
-        ((4, 512 * MIB), (1000, 5 * MIB, 2), 1),
-        ((8, 200 * MIB), (1000, 1, 1), 1),
+        (1, 1, 99, 1),
+        (2, 2, 99, 1),
+        (4, 2, 99, 2),
+        (4, 1, 99, 4),
+        (64, 2, 99, 4),
+        # One more has to be worth it.
+        (4, 2, 0, 1),
+        (4, 2, 7, 1),
+        (4, 2, 8, 2),
     ],
 )
-def test_lanes_are_as_many_as_cores_testcases_and_memory_allow(
-    monkeypatch: pytest.MonkeyPatch,
-    machine: tuple[int, int],
-    work: tuple[int, int, int],
-    count: int,
+def test_lanes_are_at_most_as_many_as_there_are_cores_and_enough_testcases_for(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, testcases: int, most: int
 ) -> None:
-    (cores, memory), (testcases, size, processes) = machine, work
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert lanes.most(testcases, processes=processes) == most
+
+
+@pytest.mark.parametrize(
+    ("memory", "peak", "lanes_of", "fits"),
+    [
+        (16 * GIB, 160 * MIB, (1, 2), True),
+        # ResNet-50, in a process that packs.
+        (16 * GIB, 660 * MIB, (1, 2), True),
+        (8 * GIB, 660 * MIB, (1, 2), False),
+        (8 * GIB, 660 * MIB, (1, 1), True),
+        (16 * GIB, 1160 * MIB, (2, 2), False),
+        # A small model with large values inside.
+        (16 * GIB, 2 * GIB, (1, 2), False),
+        (160 * MIB, 150 * MIB, (1, 1), False),
+    ],
+)
+def test_one_lane_more_has_room_if_it_takes_what_the_others_do(
+    monkeypatch: pytest.MonkeyPatch, memory: int, peak: int, lanes_of: tuple[int, int], fits: bool
+) -> None:
+    opened, processes = lanes_of
+    usage = SimpleNamespace(ru_maxrss=peak // 1024)
+    monkeypatch.setattr(resource, "getrusage", lambda _: usage)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (memory, memory))
-    assert lanes.count(testcases, size, processes=processes) == count
-
-
-def test_without_a_limit_the_memory_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    assert lanes.room(opened, processes=processes) is fits
+    # Without a limit, it is that of the machine.
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
-    for memory, count in ((1 << 30, 1), (64 << 30, 4)):
-        monkeypatch.setattr(lanes.limits, "machine_memory", lambda memory=memory: memory)
-        assert lanes.count(100, 40 * MIB, processes=1) == count
+    monkeypatch.setattr(lanes.limits, "machine_memory", lambda: memory)
+    assert lanes.room(opened, processes=processes) is fits
