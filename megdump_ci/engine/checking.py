@@ -265,11 +265,12 @@ class Checks:
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
-        if not graph.can_move(content):
-            # It would be read on the device of the graph that runs.
+        moved = graph.for_data(content)
+        if moved is content:
+            # It will be read on the device of the graph that runs.
             self.settle()
         try:
-            feeds = self.packed_graph.feeds(content, f"testcase {index}")
+            feeds = self.packed_graph.feeds(moved, f"testcase {index}")
             run = Run(index, feeds, truth(feeds))
         except Exception:
             # What became of those before is told first.

@@ -128,6 +128,11 @@ def _place_of_device(content: bytes) -> int | None:
     return place if content.startswith(_NAMED, place) else None
 
 
+def for_data(content: bytes) -> bytes:
+    """A testcase for a device on which no model runs; as it is if it cannot be moved there."""
+    return _moved(content, _FOR_DATA)
+
+
 def _moved(content: bytes, device: int) -> bytes:
     """A serialised graph for that device, from 1 on; as it is where it cannot be moved."""
     place = _place_of_device(content)
@@ -445,7 +450,7 @@ def dump_constants(values: Sequence[tuple[Array, Any]], format: str) -> bytes:
 @span("load a testcase")
 def read_constants(content: bytes, what: str) -> list[Array]:
     """The arrays in a testcase graph, in order."""
-    loaded = load(content, what, _FOR_DATA)
+    loaded = load(content, what)
     for var in loaded.outputs:
         if var.owner.type != "SharedDeviceTensor":
             raise InputError(

@@ -11,7 +11,7 @@ from megdump_ci.errors import InputError
 from megdump_ci.testcase.grammar import RandomSpec
 from megdump_ci.testcase.inputs import Array, InputType, check_ndim, check_size
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 13
 
 
 def check(value: RandomSpec, target: InputType) -> int:
@@ -38,7 +38,7 @@ def draw(value: RandomSpec, target: InputType, seed: int, spawn_key: tuple[int, 
     generator = np.random.Generator(np.random.PCG64(sequence))
     array: Array = np.empty(_shape(value, target), target.dtype)
     flat = array.reshape(-1)
-    # In pieces, because the float64 or int64 values take up to eight times the array's memory.
+    # In pieces that stay in the cache: float64 and int64 values take up to eight times the memory.
     for start in range(0, flat.size, _CHUNK):
         piece = flat[start : start + _CHUNK]
         piece[:] = _values(generator, value, target, piece.size)
