@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -105,14 +105,23 @@ def can_move(content: bytes, loaded: LoadedGraph | None = None) -> bool:
     replaced in the file, where nothing else may have it. It takes a copy, which a large one is not
     worth. A name that is the same text shares its bytes: it is looked for in the graph ``loaded``.
     """
-    if loaded is not None and f"{DEVICE}:0" in _names(loaded.inputs, loaded.outputs):
+    if loaded is not None and _is_named(f"{DEVICE}:0", loaded.inputs, loaded.outputs):
         return False
     return _place_of_device(content) is not None
 
 
-def _names(inputs: Iterable[str], outputs: Sequence[Var]) -> set[str]:
-    results = (var.name for item in operators_of(outputs) for var in item.outputs)
-    return {*inputs, *results}
+def _is_named(name: str, inputs: Container[str], outputs: Sequence[Var]) -> bool:
+    """Whether an input or any var has that name."""
+    results = (var for item in operators_of(outputs) for var in item.outputs)
+    return name in inputs or any(_name(var) == name for var in results)
+
+
+def _name(var: Var) -> str | None:
+    try:
+        return str(var.name)
+    except UnicodeDecodeError:
+        # Those of vars may be anything, as long as nobody asks for them.
+        return None
 
 
 def _place_of_device(content: bytes) -> int | None:
@@ -174,7 +183,7 @@ def load(content: bytes, what: str, device: int = 0) -> LoadedGraph:
         hint = "the file is damaged, or holds operators that MegEngine 1.13 does not have"
         raise EngineRefused(f"loading {what}", error, hint) from None
     inputs = dict(sorted(found.items(), key=lambda item: item[0].encode()))
-    if device and f"cpu{device}:0" in _names(inputs, loaded.output_vars_list):
+    if device and _is_named(f"cpu{device}:0", inputs, loaded.output_vars_list):
         return load(content, what)
     if not loaded.metadata.optimized_for_inference:
         # The engine leaves this unset, and a dump would write what happens to be in memory.
