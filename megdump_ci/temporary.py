@@ -68,6 +68,11 @@ def file(target: Path) -> Temporary:
     return Temporary(make)
 
 
+def is_file(name: str) -> bool:
+    """Whether a file of that name is one of :func:`file`, of whatever run."""
+    return re.fullmatch(rf"\..+\.[0-9a-f]{{{_TOKEN}}}-[0-9a-f]{{{_TOKEN}}}\.tmp", name) is not None
+
+
 def folder() -> Temporary:
     """A folder in TMPDIR for this user alone; those of runs that died are removed.
 

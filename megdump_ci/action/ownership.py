@@ -7,10 +7,13 @@ files. A workspace is filled by others, so no symbolic link is followed on the w
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from megdump_ci import temporary
 
 _Mark = tuple[int, int]
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -71,7 +74,9 @@ class Handover:
         for folder in self._folders:
             if folder is not None:
                 yield from (folder, *folder.parents)
-                yield from (folder / name for name in self._names(folder))
+                # This run has ended: what is under way is another one's, which would lose it.
+                settled = itertools.filterfalse(temporary.is_file, self._names(folder))
+                yield from (folder / name for name in settled)
 
     def _names(self, folder: Path) -> list[str]:
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from megdump_ci.action.ownership import Handover
+from megdump_ci.output import StagedFile
 
 Run = Callable[..., set[str]]
 
@@ -51,6 +52,21 @@ def test_what_a_run_wrote_is_given_away_and_nothing_else(workspace: Path, run: R
             (workspace / name).touch()
 
     assert run(write, "out.mge") == written
+
+
+def test_what_another_run_is_writing_in_the_same_folder_is_its_own(
+    workspace: Path, run: Run
+) -> None:
+    (workspace / "report").mkdir()
+    with StagedFile(str(workspace / "report" / "other, one.mge")) as other:
+
+        def write() -> None:
+            (workspace / "report" / ".out.mge.tmp").touch()
+            assert other.temporary.is_file()
+            # It is written to while this run works.
+            other.temporary.write_bytes(b"half")
+
+        assert run(write) == {"report/.out.mge.tmp"}
 
 
 def test_folders_that_a_run_made_are_given_away(workspace: Path, run: Run) -> None:
