@@ -110,6 +110,8 @@ class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     deploy: str
     no_assert: bool
     gates: Gates
+    optimized: bool
+    """Whether the graph has operators that the model does not have."""
     testcases: int
     """How many there will be."""
 

@@ -188,7 +188,10 @@ def _references(job: PackJob, model: Model, first: Reference) -> Iterator[Refere
     for number in range(1, most + 1):
         if number > 1 and not lanes.room(number - 1, processes=processes):
             return
-        yield Reference(replace(model, loaded=graph.load(content, model.path, number)))
+        loaded = graph.load(content, model.path, number)
+        if number > 1:
+            graph.trust(loaded)
+        yield Reference(replace(model, loaded=loaded))
 
 
 def _cases(

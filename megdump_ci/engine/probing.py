@@ -42,6 +42,7 @@ class Inside:
     def of(cls, loaded: graph.LoadedGraph, outputs: Sequence[Var]) -> Inside:
         """The part of a graph that ``outputs`` depend on."""
         loaded.graph.options.graph_opt_level = 0
+        graph.trust(loaded)
         return cls(loaded, *network_of(outputs))
 
     def renamed(self, names: Mapping[int, str]) -> Inside:

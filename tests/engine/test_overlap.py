@@ -5,6 +5,7 @@ The engine runs testcases while the next one is read, and what they gave is look
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,19 @@ BROKEN = """
             result.outputs = [value + 1 for value in result.outputs]
         return judge(packed_graph, index, feeds, truth, result)
     checking.PackedGraph.feeds, checking.judge = broken, wrong
+"""
+LOOKED_AT = """
+    made, take, verifies, looked = graph.Function.__init__, checking.StreamCheck.take, [], []
+    def taken(self, message):
+        verifies.append(message)
+        return take(self, message)
+    def known(self, of, outputs, inputs, *rest, **more):
+        made(self, of, outputs, inputs, *rest, **more)
+        if inputs and of.options.var_sanity_check_first_run:
+            looked.append(of)
+            if bool(verifies) is {verifying} and len(looked) == {times}:
+                raise EngineError("it was looked at")
+    graph.Function.__init__, checking.StreamCheck.take = known, taken
 """
 
 
@@ -98,6 +112,32 @@ def test_side_by_side_the_same_bytes_are_written_and_all_testcases_checked(
         digests.append([out.digest for case in report.testcases for out in case.outputs])
     assert contents[1:] == contents[:1] * 2
     assert digests[1:] == digests[:1] * 2
+
+
+@pytest.mark.parametrize(
+    ("optimized", "processes"), [(False, ["packing"]), (True, ["packing", "verifying"])]
+)
+def test_how_operators_write_is_looked_at_in_one_graph_of_those_that_have_the_same(
+    models: support.Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimized: bool,
+    processes: list[str],
+) -> None:
+    """The check is MegEngine's own, of each operator in a first run."""
+    found = []
+    for verifying, times in itertools.product((False, True), (1, 2)):
+        fault = LANES.format(count=3) + LOOKED_AT.format(verifying=verifying, times=times)
+        plant(monkeypatch, tmp_path, fault)
+        report = support.pack(
+            models.path("net"),
+            ["#rand(0,1)"] * 8,
+            tmp_path / "out.mge",
+            optimize_for_inference=optimized,
+        )
+        assert report.exit_status == 0 or "it was looked at" in support.said(report)
+        found += ["verifying" if verifying else "packing"] * (report.exit_status > 0)
+    assert found == processes
 
 
 @pytest.mark.usefixtures("lanes")
