@@ -277,7 +277,8 @@ class Checks:
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
-        moved = graph.for_data(content)
+        # A large one runs alone, and would be copied to be moved.
+        moved = content if len(content) > lanes.LARGE else graph.for_data(content)
         if moved is content:
             # It will be read on the device of the graph that runs.
             self.settle()
@@ -499,12 +500,17 @@ class StreamCheck:
         if not self.job.optimized:
             # Packing runs the same operators.
             graph.trust(packed_graph.loaded)
-        if run:
-            packed_graph.prepare()
         if self.job.deploy:
             deploy = Path(self.job.deploy).read_bytes()
             self._checks.deploy = graph.load(deploy, "the deploy model")
             graph.trust(self._checks.deploy)
+        self._check_tolerances(packed_graph)
+        if run:
+            # Nothing to do but wait for the first testcase.
+            packed_graph.prepare()
+
+    def _check_tolerances(self, packed_graph: PackedGraph) -> None:
+        """:class:`EngineError` if an assertion in the file lets pass what was not asked for."""
         for assertion, found in zip(packed_graph.assertions, packed_graph.tolerances, strict=True):
             asked = self.job.gates.bounds(assertion.name).maxerr
             if np.float32(found) != np.float32(asked):

@@ -205,9 +205,9 @@ def apart(one: LoadedGraph, other: LoadedGraph) -> bool:
 def trust(loaded: LoadedGraph) -> None:
     """Leave out what the engine looks at in a first run, where the same graph runs elsewhere, too.
 
-    It adds up each var before and after all that reads it, to tell operators that write where they
-    may not (``src/plugin/impl/var_sanity_check.cpp``). It waits for each: with thousands of
-    operators such a run takes ten times as long.
+    It adds up each var once it is computed and before each operator that reads it, to tell those
+    that write where they may not (``src/plugin/impl/var_sanity_check.cpp``), and waits each time:
+    with thousands of operators such a run takes ten times as long.
     """
     loaded.graph.options.var_sanity_check_first_run = False
 

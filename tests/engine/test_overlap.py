@@ -47,6 +47,14 @@ LOOKED_AT = """
                 raise EngineError("it was looked at")
     graph.Function.__init__, checking.StreamCheck.take = known, taken
 """
+COPIED = """
+    move = graph.for_data
+    def moved(content):
+        if len(content) > 8_000_000:
+            raise EngineError("a large testcase is copied")
+        return move(content)
+    graph.for_data = moved
+"""
 
 
 @pytest.fixture(params=[1, 3])
@@ -157,10 +165,10 @@ def test_wrong_expectations_are_those_of_their_testcases(
     assert [case.index for case in verified.testcases if not case.passed] == wrong
 
 
-@pytest.mark.usefixtures("lanes")
-def test_a_large_testcase_that_runs_alone_keeps_its_place(
-    models: support.Models, tmp_path: Path
+def test_a_large_testcase_that_runs_alone_keeps_its_place_and_is_not_copied(
+    models: support.Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lanes: str
 ) -> None:
+    plant(monkeypatch, tmp_path, lanes + COPIED)
     rows = [150, 150, 2200, 2200, 150, 150]
     data = [f"#rand(0,1,{count},...)" for count in rows]
     report = support.pack(models.path("large"), data, tmp_path / "out.mge")
