@@ -118,13 +118,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitStatus.INPUT, "\n  ".join(lines) + "\n")
 
     def reject(self, unknown: Sequence[str]) -> NoReturn:
-        """Exit for words that are no options, with those that were meant."""
+        """Exit for words that are no options, with what may have been meant."""
         known = [name for action in self._actions for name in action.option_strings]
         meant = [difflib.get_close_matches(word.split("=")[0], known, n=1) for word in unknown]
-        self.error(
-            f"unrecognized arguments: {' '.join(unknown)}",
-            [f"did you mean {name}?" for names in meant for name in names],
-        )
+        hints = [f"did you mean {name}?" for names in meant for name in names]
+        if "--data" in known and any(not word.startswith("-") for word in unknown):
+            hints.append("each testcase has a --data of its own, as in -d A -d B")
+        self.error(f"unrecognized arguments: {' '.join(unknown)}", hints)
 
 
 def _add_commands(parser: _Parser) -> dict[str, _Parser]:

@@ -31,6 +31,14 @@ def test_a_misspelt_flag_is_answered_with_the_one_meant(
     assert f"did you mean {meant}?" in usage_error(capsys, *PACK, given)
 
 
+def test_more_values_than_an_option_takes_are_answered_with_how_to_give_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = usage_error(capsys, *PACK, "--data", "#rand(0,1)", "#rand(0,2)")
+    assert "unrecognized arguments: #rand(0,2)" in said
+    assert "-d A -d B" in said
+
+
 def test_abbreviations_are_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean --optimize-for-inference?" in usage_error(capsys, *PACK, "--optimize-for")
 
