@@ -110,8 +110,8 @@ class StreamCheckJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     deploy: str
     no_assert: bool
     gates: Gates
-    optimized: bool
-    """Whether the graph has operators that the model does not have."""
+    trusted: bool
+    """Whether packing runs the operators that were the model's, and by the same kernels."""
     testcases: int
     """How many there will be."""
 
@@ -228,6 +228,8 @@ class GraphWritten(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     offset: int
     size: int
+    declared: bool
+    """Whether the first testcase, if it is run, has the shapes that the graph declares."""
     deploy: report.Graph | None
     change: report.Change | None
     strip_info: dict[str, list[str]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # No deadline: the machine may be busy. In CI the examples are the same in every run, so that a
@@ -13,7 +15,15 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# Under nohup the programs that tests start would be deaf to it, too: what is ignored is inherited,
-# and what is handled is not.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda *_: None)
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Programs that a test starts hear a hangup, under nohup too.
+
+    What is ignored here is ignored there, and what is handled here is not.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)

@@ -335,6 +335,6 @@ class Packing:
             deploy=_deploy_path(self._options, self._session, self._files),
             no_assert=self._options.no_assert,
             gates=self._options.gates,
-            optimized=self._options.optimize_for_inference,
+            trusted=self._kernels == "fast" and not self._options.optimize_for_inference,
             testcases=len(self._specs),
         )

@@ -195,7 +195,10 @@ class PackedGraph:
         return graph.GraphRefused(self._doing, error)
 
     def prepare(self) -> None:
-        """Compile for inputs of the declared shapes, if all are: the first run then takes less."""
+        """Compile for inputs of the declared shapes, if all are, before there are any.
+
+        Only if they will come: others may take any amount of time and memory, or end the process.
+        """
         shapes = {name: graph.declared_shape(var) for name, var in self.loaded.inputs.items()}
         known = {name: tuple(shape) for name, shape in shapes.items() if shape is not None}
         # What is wrong is told by the run, which tries again.
@@ -497,15 +500,14 @@ class StreamCheck:
         beside = _lanes(packed_graph, content, self.job.gates, most, processes=2)
         self._checks = Checks(packed_graph, self.emit, beside)
         self.emit(PackedRead(facts(self.job.packed, content, packed_graph.loaded)))
-        if not self.job.optimized:
-            # Packing runs the same operators.
+        if self.job.trusted:
             graph.trust(packed_graph.loaded)
         if self.job.deploy:
             deploy = Path(self.job.deploy).read_bytes()
             self._checks.deploy = graph.load(deploy, "the deploy model")
             graph.trust(self._checks.deploy)
         self._check_tolerances(packed_graph)
-        if run:
+        if run and message.declared:
             # Nothing to do but wait for the first testcase.
             packed_graph.prepare()
 

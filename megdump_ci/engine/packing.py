@@ -125,7 +125,7 @@ def pack(job: PackJob, emit: Callable[[FromWorker], None], wait: Callable[[], No
     else:
         data = itertools.chain([first], data)
     del first
-    graph_written = _write_graph(job, model, known, shapes)
+    graph_written = _write_graph(job, model, known, shapes, declared=not early)
     emit(graph_written)
     if job.alone:
         emit(PackedRead(_read_back(job, graph_written)))
@@ -430,7 +430,12 @@ def _check_names(model: Model) -> None:
 
 @span("make the packed graph")
 def _write_graph(
-    job: PackJob, model: Model, known: report.Graph, shapes: Sequence[tuple[int, ...]]
+    job: PackJob,
+    model: Model,
+    known: report.Graph,
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    declared: bool,
 ) -> GraphWritten:
     """Write header and graph to the packed file, and the deploy model to its own.
 
@@ -469,6 +474,7 @@ def _write_graph(
     return GraphWritten(
         offset=len(head),
         size=len(content),
+        declared=declared,
         deploy=deploy if job.deploy else None,
         change=_change(job, known, deploy),
         strip_info=strip,

@@ -177,6 +177,7 @@ STOPPED: dict[str, tuple[signal.Signals, str, list[str], str]] = {
 }
 
 
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("what", STOPPED)
 def test_a_signal_in_any_phase_ends_the_run_with_2(
     what: str, models: support.Models, out: Path, scratch: Path

@@ -47,6 +47,11 @@ LOOKED_AT = """
                 raise EngineError("it was looked at")
     graph.Function.__init__, checking.StreamCheck.take = known, taken
 """
+PREPARED = """
+    def prepare(self):
+        raise EngineError("it was prepared")
+    checking.PackedGraph.prepare = prepare
+"""
 COPIED = """
     move = graph.for_data
     def moved(content):
@@ -97,6 +102,21 @@ def test_the_first_testcase_may_have_another_shape_than_the_model_declares(
         models.path("large"), ["#rand(0,1,3,...)", "#rand(0,1)"], tmp_path / "out.mge"
     )
     assert report.exit_status == 0, support.said(report)
+
+
+@pytest.mark.parametrize(("first", "prepared"), [("#rand(0,1)", True), ("#rand(0,1,3,...)", False)])
+def test_a_graph_is_prepared_for_the_shapes_that_come(
+    models: support.Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    prepared: bool,
+) -> None:
+    """For others it may not compile, or with much more memory."""
+    plant(monkeypatch, tmp_path, PREPARED)
+    report = support.pack(models.path("large"), [first, "#rand(0,1)"], tmp_path / "out.mge")
+    assert ("it was prepared" in support.said(report)) is prepared
+    assert report.exit_status == (3 if prepared else 0), support.said(report)
 
 
 @pytest.mark.parametrize("format", ["fbs", "fbs_v2"])

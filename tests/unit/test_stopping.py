@@ -64,6 +64,7 @@ with stopping.at_once():
 """
 
 
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_at_once_is_undone_what_was_begun(number: signal.Signals) -> None:
     script = (
