@@ -203,7 +203,7 @@ def apart(one: LoadedGraph, other: LoadedGraph) -> bool:
 
 
 def trust(loaded: LoadedGraph) -> None:
-    """Leave out what the engine looks at in a first run, where that is looked at elsewhere.
+    """Leave out what the engine looks at in a first run: it does elsewhere, or values alone count.
 
     It adds up each var once it is computed and before each operator that reads it, to tell those
     that write where they may not (``src/plugin/impl/var_sanity_check.cpp``), and waits each time:
