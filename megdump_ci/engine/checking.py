@@ -280,8 +280,8 @@ class Checks:
 
     def begin(self, index: int, content: bytes, truth: Callable[[Feeds], Truth]) -> None:
         """Run a testcase, once a lane is free for it; ``truth`` knows what to expect of it."""
-        # A large one runs alone, and would be copied to be moved.
-        moved = content if len(content) > lanes.LARGE else graph.for_data(content)
+        # Where nothing runs it need not be moved, which takes a copy.
+        moved = content if self._lanes.empty else graph.for_data(content)
         if moved is content:
             # It will be read on the device of the graph that runs.
             self.settle()
